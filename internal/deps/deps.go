@@ -1,0 +1,25 @@
+package deps
+
+import (
+	_ "github.com/gomlx/compute/gobackend"
+	_ "github.com/gomlx/go-xla/compute/xla"
+	_ "github.com/gomlx/gomlx/ml/layers"
+	_ "github.com/gomlx/gomlx/ml/layers/activation"
+	_ "github.com/gomlx/gomlx/ml/train/loss"
+	_ "github.com/gomlx/gomlx/ml/model"
+	_ "github.com/janpfeifer/gonb/gonbui"
+	_ "github.com/schollz/progressbar/v3"
+	_ "github.com/spf13/cobra"
+	_ "github.com/stretchr/testify/assert"
+	_ "github.com/stretchr/testify/require"
+	_ "golang.org/x/term"
+	_ "gonum.org/v1/gonum/stat"
+	_ "gonum.org/v1/gonum/stat/distuv"
+	_ "gonum.org/v1/gonum/mat"
+	_ "gonum.org/v1/plot"
+	_ "gonum.org/v1/plot/plotter"
+	_ "gonum.org/v1/plot/vg/vgimg"
+	_ "gonum.org/v1/plot/vg/vgsvg"
+	_ "gonum.org/v1/plot/cmpimg"
+	_ "pgregory.net/rapid"
+)
