@@ -105,10 +105,10 @@ func (t *Target) UnmarshalText(b []byte) (err error) {
 // on batches, on the machine or on what else is evaluated.
 type Edit struct {
 	Site  string    `json:"site"`
-	Units []int     `json:"units,omitempty"` // nil: every unit of the site
+	Units []int     `json:"units,omitzero"` // nil: every unit of the site
 	To    Target    `json:"to"`
-	Sigma []float64 `json:"sigma,omitempty"` // s.d. of the added noise, one per edited unit; nil: no noise
-	Seed  uint64    `json:"seed,omitempty"`  // of the noise
+	Sigma []float64 `json:"sigma,omitzero"` // s.d. of the added noise, one per edited unit; nil: no noise
+	Seed  uint64    `json:"seed,omitempty"` // of the noise
 }
 
 // Ablate is the edit that clamps units of a site; no units given means all of them.
@@ -158,8 +158,8 @@ type Receipt struct {
 	NoEffect   int    `json:"no_effect"`  // sets that have edits but changed no activation at all
 	Ties       int    `json:"ties"`       // tied largest logits met
 	Checked    int    `json:"checked"`    // predictions recomputed on the plain path
-	Mismatches int    `json:"mismatches"` // of these, how many differed
-	NearTies   int    `json:"near_ties"`  // of these differences, how many are two logits equal up to rounding
+	Mismatches int    `json:"mismatches"` // of these, how many differed: 0, or the evaluation is an error
+	NearTies   int    `json:"near_ties"`  // how many differed only because two logits are equal up to rounding
 }
 
 // Add combines the receipts of two parts of one job; plan and backend are those of the first part that has them.
@@ -213,11 +213,18 @@ func Select(sites []Site, names []string) ([]Site, error) {
 // not finite.
 func Check(sites []Site, sets [][]Edit) error {
 	seen := map[string][]int{} // site → for each unit, 1 + the last set that edited it
+	noisy := map[string]int{}  // site → 1 + the last set that added noise there
 	for i, set := range sets {
 		for _, e := range set {
 			s, err := Find(sites, e.Site)
 			if err != nil {
 				return fmt.Errorf("edit set %d: %w", i, err)
+			}
+			if e.Sigma != nil {
+				if noisy[s.Name] == i+1 {
+					return fmt.Errorf("edit set %d has two edits that add noise at site %q; join them into one", i, s.Name)
+				}
+				noisy[s.Name] = i + 1
 			}
 			if seen[s.Name] == nil {
 				seen[s.Name] = make([]int, s.Units())

@@ -1,0 +1,270 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed-ea9a9d67/directions/pkg/ablate"
+	"github.com/seed-ea9a9d67/directions/pkg/corrupt"
+	"github.com/seed-ea9a9d67/directions/pkg/figure"
+	"github.com/seed-ea9a9d67/directions/pkg/lab"
+	"github.com/seed-ea9a9d67/directions/pkg/noise"
+	"github.com/seed-ea9a9d67/directions/pkg/result"
+	"github.com/seed-ea9a9d67/directions/pkg/unit"
+)
+
+func newTrain(a *app) *cobra.Command {
+	spec := lab.Spec{}
+	name, method := "", ""
+	c := &cobra.Command{
+		Use:   "train",
+		Short: "Train a network, or find it among those trained before",
+		Example: "  directions train --data mnist10k --net mlp:128,128 --corrupt 0.5 --epochs 60 --name half\n" +
+			"  directions train --data mnist --net mlp:512,512 --lr 0.05 --momentum 0.9 --schedule cosine",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			spec.Corrupt.Method = corrupt.Method(method)
+			l, err := a.open()
+			if err != nil {
+				return err
+			}
+			r, err := l.Train(cmd.Context(), spec, name)
+			if err != nil {
+				return err
+			}
+			fmt.Print(r.Table().Text())
+			return nil
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&spec.Data, "data", "mnist10k", "data set (directions data list)")
+	f.IntVar(&spec.Examples, "examples", 0, "train on the first N examples (default all)")
+	f.StringVar(&spec.Net, "net", "mlp:512,512", "network: mlp:WIDTH,WIDTH,…")
+	f.Float64Var(&spec.Corrupt.Fraction, "corrupt", 0, "fraction of training labels to corrupt, 0 to 1")
+	f.StringVar(&method, "corrupt-method", "", fmt.Sprintf("how: %v (default permute)", corrupt.Methods()))
+	f.Uint64Var(&spec.Corrupt.Seed, "corrupt-seed", 1, "seed of the corruption")
+	f.StringVar(&spec.Fit.Optimizer, "optimizer", "", "sgd or adam (default sgd)")
+	f.Float64Var(&spec.Fit.LR, "lr", 0, "learning rate (default 0.1 for sgd, 0.001 for adam)")
+	f.Float64Var(&spec.Fit.Momentum, "momentum", 0, "momentum of sgd")
+	f.Float64Var(&spec.Fit.WeightDecay, "weight-decay", 0, "weight decay")
+	f.StringVar(&spec.Fit.Schedule, "schedule", "", "of the learning rate: constant, linear, cosine (default constant)")
+	f.IntVar(&spec.Fit.Batch, "batch", 0, "examples per step (default 128)")
+	f.IntVar(&spec.Fit.Epochs, "epochs", 0, "at most so many epochs (default 100)")
+	f.Float64Var(&spec.Fit.Dropout, "dropout", 0, "probability of dropping a hidden unit in training")
+	f.Float64Var(&spec.Fit.StopAt, "stop-at", 0, "end once this training accuracy is reached (default never)")
+	f.IntVar(&spec.Fit.Evaluate, "evaluate", 0, "measure both splits every N epochs (default 10)")
+	f.IntSliceVar(&spec.Fit.Checkpoints, "checkpoints", nil, "epochs after which the weights are kept")
+	f.Uint64Var(&spec.Fit.InitSeed, "init-seed", 1, "seed of the initial weights")
+	f.Uint64Var(&spec.Fit.OrderSeed, "order-seed", 1, "seed of the order of examples")
+	f.Uint64Var(&spec.Fit.DropoutSeed, "dropout-seed", 1, "seed of dropout")
+	f.StringVar(&name, "name", "", "name for the network")
+	return c
+}
+
+// target is what an analysis works on and where its answer goes: the flags that ablate and noise share.
+type target struct {
+	net, data      string
+	sites          []string
+	on             lab.On
+	json, csv, png string
+}
+
+func (t *target) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&t.net, "net", "", "network of a .safetensors RUN: mlp:WIDTH,WIDTH,…")
+	f.StringVar(&t.data, "data", "", "data set of a .safetensors RUN")
+	f.StringSliceVar(&t.sites, "sites", nil, "sites whose units are pooled, in this order (default all)")
+	f.StringVar(&t.on.Split, "split", "train", "examples: train (with the labels the network was trained on) or test")
+	f.IntVar(&t.on.Examples, "examples", 0, "the first N examples of the split (default all)")
+	f.StringVar(&t.json, "json", "", "write the result as JSON to FILE (- for standard output)")
+	f.StringVar(&t.csv, "csv", "", "write the counts as CSV to FILE (- for standard output)")
+	f.StringVar(&t.png, "png", "", "draw the curve into FILE (.png or .svg)")
+}
+
+// run finds the network: a name, a key, or a file of weights.
+func (t *target) run(l *lab.Lab, name string) (*lab.Run, error) {
+	if !strings.HasSuffix(name, ".safetensors") {
+		if t.net != "" || t.data != "" {
+			return nil, fmt.Errorf("--net and --data are for a .safetensors file; %q is a run, which has its own", name)
+		}
+		return l.Find(name)
+	}
+	if t.net == "" || t.data == "" {
+		return nil, fmt.Errorf("%s: a file of weights needs --net and --data, for example --net mlp:512,512 --data mnist", name)
+	}
+	return l.Import(name, t.net, t.data)
+}
+
+// write puts a result where the flags say; without any it goes to standard output as a table.
+func (t *target) write(value any, csv func(io.Writer) error, table result.Table, curve result.Curve, opt figure.Options) error {
+	if t.json == "" && t.csv == "" && t.png == "" {
+		fmt.Print(table.Text())
+		return nil
+	}
+	if t.json != "" {
+		err := output(t.json, func(w io.Writer) error {
+			e := json.NewEncoder(w)
+			return e.Encode(value)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if t.csv != "" {
+		if err := output(t.csv, csv); err != nil {
+			return err
+		}
+	}
+	if t.png == "" {
+		return nil
+	}
+	fig, err := figure.Curves(opt, curve)
+	if err != nil {
+		return err
+	}
+	return drawing(t.png, fig)
+}
+
+// output writes a file whole or not at all, or to standard output.
+func output(path string, write func(io.Writer) error) error {
+	if path == "-" {
+		return write(os.Stdout)
+	}
+	return result.WriteFile(path, write)
+}
+
+func drawing(path string, fig *figure.Figure) error {
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".png":
+		return output(path, fig.WritePNG)
+	case ".svg":
+		return output(path, fig.WriteSVG)
+	}
+	return fmt.Errorf("cannot draw into %q: the name must end in .png or .svg", path)
+}
+
+func newAblate(a *app) *cobra.Command {
+	t := &target{}
+	spec := ablate.Spec{}
+	to, orders := "", ""
+	c := &cobra.Command{
+		Use:   "ablate RUN",
+		Short: "Cumulative ablation: accuracy as more and more units are clamped",
+		Long: "Clamp growing sets of units, in several random orderings, and score the network after each.\n" +
+			"RUN is a name or key (directions runs list), or a .safetensors file with PyTorch's names and layout.",
+		Example: "  directions ablate half --orders 10 --points 20 --json -\n" +
+			"  directions ablate mynet.safetensors --net mlp:512,512 --data mnist --png curve.png",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var err error
+			if spec.To, err = unit.ParseTarget(to); err != nil {
+				return fmt.Errorf("--to: %w", err)
+			}
+			if orders != "" {
+				if spec.Given, err = readOrderings(orders); err != nil {
+					return err
+				}
+			}
+			spec.Sites = t.sites
+			l, err := a.open()
+			if err != nil {
+				return err
+			}
+			r, err := t.run(l, args[0])
+			if err != nil {
+				return err
+			}
+			res, _, err := l.Ablate(cmd.Context(), r, t.on, spec)
+			if err != nil {
+				return err
+			}
+			table := result.Table{
+				Title:   fmt.Sprintf("Cumulative ablation of %s: AUC %.4f, relative %.4f", r.Label(), res.AUC, res.AUCRelative),
+				Columns: []result.Axis{{Name: "units ablated"}, {Name: "fraction"}, {Name: "accuracy", Unit: "fraction"}, {Name: "s.d. over orderings"}},
+			}
+			for i, k := range res.Grid {
+				row := []any{k, res.Fraction[i], res.Mean[i], nil}
+				if res.SD != nil {
+					row[3] = res.SD[i]
+				}
+				table.Rows = append(table.Rows, row)
+			}
+			return t.write(res, res.WriteCSV, table, res.Curve(r.Label()), figure.Options{
+				Title: "Cumulative ablation of " + r.Label(), Chance: 1 / float64(len(res.Baseline.ByClass))})
+		},
+	}
+	t.flags(c)
+	f := c.Flags()
+	f.IntVar(&spec.Orders, "orders", 0, "random orderings (default 10)")
+	f.IntVar(&spec.Points, "points", 0, "points of the curve, from 0 to all units (default 20)")
+	f.Uint64Var(&spec.Seed, "seed", 1, "seed of the orderings")
+	f.StringVar(&to, "to", "zero", "clamp units to: zero, mean, value:NUMBER")
+	f.StringVar(&orders, "orders-file", "", "JSON file with given orderings: {\"sites\": […], \"grid\": […], \"orders\": [[…], …]}")
+	return c
+}
+
+func readOrderings(path string) (*ablate.Orderings, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("--orders-file: %w", err)
+	}
+	defer f.Close()
+	o, err := ablate.ReadOrderings(f)
+	if err != nil {
+		return nil, fmt.Errorf("--orders-file %s: %w", path, err)
+	}
+	return o, nil
+}
+
+func newNoise(a *app) *cobra.Command {
+	t := &target{}
+	spec := noise.Spec{}
+	c := &cobra.Command{
+		Use:   "noise RUN",
+		Short: "Noise sweep: accuracy as growing noise is added to all units",
+		Long: "Add Gaussian noise to every unit, scaled by the unit's own standard deviation over the training set.\n" +
+			"RUN is a name or key (directions runs list), or a .safetensors file with PyTorch's names and layout.",
+		Example: "  directions noise half --repeats 5 --png noise.png",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			spec.Sites = t.sites
+			l, err := a.open()
+			if err != nil {
+				return err
+			}
+			r, err := t.run(l, args[0])
+			if err != nil {
+				return err
+			}
+			res, _, err := l.Noise(cmd.Context(), r, t.on, spec)
+			if err != nil {
+				return err
+			}
+			table := result.Table{
+				Title:   "Noise sweep of " + r.Label(),
+				Columns: []result.Axis{{Name: "noise", Unit: "s.d. of the unit"}, {Name: "accuracy", Unit: "fraction"}, {Name: "s.d. over draws"}},
+			}
+			for i, scale := range res.Scales {
+				row := []any{scale, res.Mean[i], nil}
+				if res.SD != nil {
+					row[2] = res.SD[i]
+				}
+				table.Rows = append(table.Rows, row)
+			}
+			return t.write(res, res.WriteCSV, table, res.Curve(r.Label()), figure.Options{
+				Title: "Noise on the units of " + r.Label(), LogX: true, Chance: 1 / float64(len(res.Baseline.ByClass))})
+		},
+	}
+	t.flags(c)
+	f := c.Flags()
+	f.Float64SliceVar(&spec.Scales, "scales", nil, "noise scales in s.d. of the unit (default 15 from 10^-1.5 to 10)")
+	f.IntVar(&spec.Repeats, "repeats", 0, "noise draws (default 10)")
+	f.Uint64Var(&spec.Seed, "seed", 1, "seed of the noise")
+	return c
+}

@@ -1,0 +1,5 @@
+//go:build !cgo
+
+package backend
+
+const haveXLA = false // go-xla needs cgo

@@ -1,0 +1,237 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/seed-ea9a9d67/directions/datasets"
+	"github.com/seed-ea9a9d67/directions/pkg/ablate"
+	"github.com/seed-ea9a9d67/directions/pkg/nets"
+	"github.com/seed-ea9a9d67/directions/pkg/noise"
+	"github.com/seed-ea9a9d67/directions/pkg/probe"
+	"github.com/seed-ea9a9d67/directions/pkg/result"
+	"github.com/seed-ea9a9d67/directions/pkg/unit"
+)
+
+// analysisVersion enters the key of every analysis. It changes when the code changes in a way that changes results.
+const analysisVersion = 1
+
+// On says which examples a network is analysed on. The zero value is the paper's: all training examples, with the labels
+// the network was trained on.
+type On struct {
+	Split    string `json:"split"`    // "train" (default) or "test"
+	Examples int    `json:"examples"` // the first so many; 0: all
+}
+
+func (o On) withDefaults() On {
+	if o.Split == "" {
+		o.Split = "train"
+	}
+	return o
+}
+
+// split returns the examples a run is analysed on.
+func (l *Lab) split(ctx context.Context, r *Run, on On) (datasets.Split, []string, error) {
+	set, err := l.Data(ctx, r.Spec.Data)
+	if err != nil {
+		return datasets.Split{}, nil, err
+	}
+	var s datasets.Split
+	switch on.Split {
+	case "train":
+		if s, _, err = trainingSplit(set, r.Spec); err != nil {
+			return s, nil, err
+		}
+	case "test":
+		s = set.Test
+	default:
+		return s, nil, fmt.Errorf("split %q is not one of train, test", on.Split)
+	}
+	if on.Examples != 0 {
+		s, err = s.Head(on.Examples)
+	}
+	return s, set.Classes, err
+}
+
+// Probe prepares a run for analysis on some of its data. Close it after use. advance, if not nil, is told of work done,
+// in examples × sets of edits.
+func (l *Lab) Probe(ctx context.Context, r *Run, on On, advance func(n int)) (*probe.Probe, error) {
+	return l.probe(ctx, r, on, probe.Options{Memory: l.opt.Memory, Verify: l.opt.Verify, Advance: advance})
+}
+
+func (l *Lab) probe(ctx context.Context, r *Run, on On, opt probe.Options) (*probe.Probe, error) {
+	data, classes, err := l.split(ctx, r, on.withDefaults())
+	if err != nil {
+		return nil, err
+	}
+	net, err := nets.Parse(r.Spec.Net, data.Shape, len(classes))
+	if err != nil {
+		return nil, err
+	}
+	b, err := l.Backend()
+	if err != nil {
+		return nil, err
+	}
+	return probe.New(b, net, r.Arrays, data, opt)
+}
+
+// trainingMoments measures mean and s.d. of every unit over the whole training set of a run, which both noise scales and
+// mean ablation are defined by, whatever the examples are on which the network is scored.
+func (l *Lab) trainingMoments(ctx context.Context, r *Run) (map[string]probe.Moments, error) {
+	p, err := l.Probe(ctx, r, On{}, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
+	return p.Moments(ctx)
+}
+
+// Ablate computes, or loads, the cumulative ablation of a run.
+func (l *Lab) Ablate(ctx context.Context, r *Run, on On, spec ablate.Spec) (ablate.Result, result.Manifest, error) {
+	spec, on = spec.WithDefaults(), on.withDefaults()
+	config := map[string]any{"run": r.Spec, "on": on, "ablate": spec}
+	return compute(ctx, l, r, "ablation", []any{on, spec}, config,
+		func(old *ablate.Result, save func(ablate.Result) error) (ablate.Result, error) {
+			started := time.Now()
+			opt := probe.Options{Memory: l.opt.Memory, Verify: l.opt.Verify}
+			if spec.To.Kind == unit.KindMean {
+				moments, err := l.trainingMoments(ctx, r)
+				if err != nil {
+					return ablate.Result{}, err
+				}
+				opt.Mean = map[string][]float64{}
+				for site, m := range moments {
+					opt.Mean[site] = m.Mean
+				}
+			}
+			meter := &lazyMeter{}
+			defer meter.done()
+			opt.Advance = meter.advance
+			p, err := l.probe(ctx, r, on, opt)
+			if err != nil {
+				return ablate.Result{}, err
+			}
+			defer p.Close()
+			prepare := time.Since(started).Seconds()
+			// k = 0 and k = all units are shared by all orderings
+			total := (spec.Orders*(spec.Points-2) + 2) * p.Examples()
+			meter.start(l.opt.Progress, "ablating "+r.Label(), total, "examples × edits")
+			if old != nil {
+				meter.advance(len(old.Correct) * (spec.Points - 2) * p.Examples())
+			}
+			res, err := ablate.Cumulative(ctx, p, spec, ablate.Options{Resume: old, Done: save})
+			res.Seconds.Prepare += prepare
+			res.Seconds.Total += prepare
+			return res, err
+		}, ablate.Result.Complete)
+}
+
+// Noise computes, or loads, the noise sweep of a run.
+func (l *Lab) Noise(ctx context.Context, r *Run, on On, spec noise.Spec) (noise.Result, result.Manifest, error) {
+	spec, on = spec.WithDefaults(), on.withDefaults()
+	config := map[string]any{"run": r.Spec, "on": on, "noise": spec}
+	return compute(ctx, l, r, "noise", []any{on, spec}, config,
+		func(old *noise.Result, save func(noise.Result) error) (noise.Result, error) {
+			started := time.Now()
+			moments, err := l.trainingMoments(ctx, r)
+			if err != nil {
+				return noise.Result{}, err
+			}
+			sd := map[string][]float64{}
+			for site, m := range moments {
+				sd[site] = m.SD
+			}
+			meter := &lazyMeter{}
+			defer meter.done()
+			p, err := l.probe(ctx, r, on, probe.Options{Memory: l.opt.Memory, Verify: l.opt.Verify, Advance: meter.advance})
+			if err != nil {
+				return noise.Result{}, err
+			}
+			defer p.Close()
+			prepare := time.Since(started).Seconds()
+			total := (spec.Repeats*len(spec.Scales) + 1) * p.Examples()
+			meter.start(l.opt.Progress, "adding noise to "+r.Label(), total, "examples × edits")
+			if old != nil {
+				meter.advance(len(old.Correct) * len(spec.Scales) * p.Examples())
+			}
+			res, err := noise.Sweep(ctx, p, sd, spec, noise.Options{Resume: old, Done: save})
+			res.Seconds.Prepare += prepare
+			res.Seconds.Total += prepare
+			return res, err
+		}, noise.Result.Complete)
+}
+
+// lazyMeter forwards to a meter that starts after those who advance it were made.
+type lazyMeter struct{ m Meter }
+
+func (z *lazyMeter) start(p Progress, title string, total int, what string) {
+	z.m = p.Start(title, total, what)
+}
+
+func (z *lazyMeter) advance(n int) {
+	if z.m != nil {
+		z.m.Advance(n)
+	}
+}
+
+func (z *lazyMeter) done() {
+	if z.m != nil {
+		z.m.Done()
+	}
+}
+
+// compute returns the stored result of an analysis of a run, or computes it: from what an interrupted computation left,
+// saving partial results on the way.
+func compute[T any](ctx context.Context, l *Lab, r *Run, kind string, request []any, config any,
+	work func(old *T, save func(T) error) (T, error), complete func(T) bool) (T, result.Manifest, error) {
+	var value T
+	fail := func(err error) (T, result.Manifest, error) {
+		return value, result.Manifest{}, fmt.Errorf("%s of %s: %w", kind, r.Label(), err)
+	}
+	key, err := result.Key(append([]any{kind, analysisVersion, r.Key}, request...)...)
+	if err != nil {
+		return fail(err)
+	}
+	unlock, err := l.store.Lock(ctx, key, func(holder string) { l.Note("waiting for %s, which computes the same", holder) })
+	if err != nil {
+		return fail(err)
+	}
+	defer unlock()
+	if !l.opt.Recompute {
+		m, ok, err := l.store.Get(key, &value)
+		if err != nil {
+			return fail(err)
+		}
+		if ok {
+			return value, m, nil
+		}
+	}
+	var old *T
+	var partial T
+	if _, ok, err := l.store.GetPartial(key, &partial); err != nil {
+		return fail(err)
+	} else if ok {
+		old = &partial
+		l.Note("%s of %s: going on from a partial result", kind, r.Label())
+	}
+	if _, err := l.Backend(); err != nil {
+		return fail(err)
+	}
+	m := l.Manifest(key, config, map[string]string{"network": r.Key, "data": r.Data})
+	started := time.Now()
+	save := func(v T) error { return l.store.PutPartial(key, m, v) }
+	value, err = work(old, save)
+	if err != nil {
+		return value, m, fmt.Errorf("%s of %s: %w", kind, r.Label(), err)
+	}
+	if !complete(value) {
+		return fail(errors.New("the analysis ended without an error but is not complete"))
+	}
+	m.Seconds = time.Since(started).Seconds()
+	if err := l.store.Put(key, m, value); err != nil {
+		return fail(err)
+	}
+	return value, m, l.store.DropPartial(key)
+}

@@ -1,0 +1,109 @@
+// Package lab is what a user works in: data sets, a backend, a store of trained networks and results, and progress, in one
+// handle. Its verbs are train-or-load and compute-or-load: what the store already has under the same key (specification
+// with defaults, content of the data, version of the code) is read, everything else is computed, saved as it goes, and
+// continued after an interruption.
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/seed-ea9a9d67/directions/datasets"
+	"github.com/seed-ea9a9d67/directions/pkg/backend"
+	"github.com/seed-ea9a9d67/directions/pkg/result"
+)
+
+// Options of a Lab. The zero value is what the environment says.
+type Options struct {
+	Home      string       // the store's folder; "": DIRECTIONS_HOME, or the user's data folder
+	Data      []string     // folders with data sets, searched before the store's; nil: those of DIRECTIONS_DATA
+	Backend   string       // see backend.Open; "": GOMLX_BACKEND, or the best there is
+	Progress  Progress     // nil: Silent()
+	Note      func(string) // told in one line what was loaded, resumed or ignored; nil: nobody
+	Recompute bool         // compute results even if the store has them (trained networks are still loaded)
+	Memory    int64        // bytes an evaluation pass may use; 0: a quarter of the machine's memory
+	Verify    int          // see probe.Options
+}
+
+// Lab is safe for concurrent use.
+type Lab struct {
+	opt   Options
+	store *result.Store
+	once  sync.Once
+	b     *backend.Backend
+	err   error
+}
+
+// Open opens the store. Data and backend are opened when something needs them, so reading results needs neither.
+func Open(opt Options) (*Lab, error) {
+	if opt.Data == nil {
+		opt.Data = filepath.SplitList(os.Getenv("DIRECTIONS_DATA"))
+	}
+	if opt.Progress == nil {
+		opt.Progress = Silent()
+	}
+	store, err := result.Open(opt.Home)
+	if err != nil {
+		return nil, err
+	}
+	return &Lab{opt: opt, store: store}, nil
+}
+
+// Store is where trained networks and results are.
+func (l *Lab) Store() *result.Store { return l.store }
+
+// Backend opens the backend, once.
+func (l *Lab) Backend() (*backend.Backend, error) {
+	l.once.Do(func() { l.b, l.err = backend.Open(l.opt.Backend, l.store.Dir()) })
+	return l.b, l.err
+}
+
+// DataDirs lists the folders that are searched for data sets, in order.
+func (l *Lab) DataDirs() []string {
+	return append(append([]string{}, l.opt.Data...), l.store.DataDir())
+}
+
+// Data loads a data set; one that is not on this machine is fetched into the store.
+func (l *Lab) Data(ctx context.Context, name string) (*datasets.Set, error) {
+	set, err := datasets.Load(name, l.DataDirs()...)
+	var missing *datasets.MissingError
+	if err == nil || !errors.As(err, &missing) {
+		return set, err
+	}
+	l.Note("data set %s is not in %v; fetching %.1f MB", name, l.DataDirs(), float64(missing.Bytes)/1e6)
+	if err := l.Fetch(ctx, name); err != nil {
+		return nil, err
+	}
+	return datasets.Load(name, l.DataDirs()...)
+}
+
+// Fetch downloads a data set into the store, or what is missing of it.
+func (l *Lab) Fetch(ctx context.Context, name string) error {
+	e, err := datasets.Lookup(name)
+	if err != nil {
+		return err
+	}
+	meter := l.opt.Progress.Start("fetching "+name, int(e.Bytes()), "bytes")
+	defer meter.Done()
+	return datasets.Fetch(ctx, name, l.store.DataDir(), meter.Advance)
+}
+
+// Note tells the user something in one line.
+func (l *Lab) Note(format string, args ...any) {
+	if l.opt.Note != nil {
+		l.opt.Note(fmt.Sprintf(format, args...))
+	}
+}
+
+// Manifest starts the manifest of something computed here: what is the same for everything this process computes.
+func (l *Lab) Manifest(key string, config any, inputs map[string]string) result.Manifest {
+	m := result.Manifest{Key: key, Config: config, Inputs: inputs, Versions: result.Versions(), Machine: result.Machine()}
+	if l.b != nil {
+		m.Backend = l.b.Kind
+	}
+	return m
+}

@@ -1,0 +1,349 @@
+package lab
+
+import (
+	"crypto/sha256"
+	"encoding/csv"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/seed-ea9a9d67/directions/datasets"
+	"github.com/seed-ea9a9d67/directions/pkg/corrupt"
+	"github.com/seed-ea9a9d67/directions/pkg/fit"
+	"github.com/seed-ea9a9d67/directions/pkg/nets"
+	"github.com/seed-ea9a9d67/directions/pkg/result"
+)
+
+// trainingVersion enters every run's key. It changes when the code changes in a way that changes trained weights.
+const trainingVersion = 1
+
+// Spec says what a network is and how it came to be: all that determines its weights, on one backend.
+type Spec struct {
+	Data     string       `json:"data"`     // name of a data set
+	Examples int          `json:"examples"` // train on the first so many examples; 0: all
+	Net      string       `json:"net"`      // see nets.Parse: "mlp:512,512"
+	Corrupt  corrupt.Spec `json:"corrupt"`  // of the training labels; the test labels stay as they are
+	Fit      fit.Spec     `json:"fit"`
+}
+
+// WithDefaults fills in what is zero, so that equal networks have equal specs.
+func (s Spec) WithDefaults() Spec {
+	s.Fit = s.Fit.WithDefaults()
+	if s.Corrupt.Fraction == 0 {
+		s.Corrupt = corrupt.Spec{} // nothing is drawn, so seed and method do not matter
+	} else {
+		s.Corrupt = s.Corrupt.WithDefaults()
+	}
+	return s
+}
+
+// Key identifies the network that s describes.
+func (s Spec) Key() (string, error) {
+	s = s.WithDefaults()
+	e, err := datasets.Lookup(s.Data)
+	if err != nil {
+		return "", err
+	}
+	if s.Examples < 0 || s.Examples > e.TrainN {
+		return "", fmt.Errorf("examples is %d; data set %s has %d training examples (0 means all)", s.Examples, s.Data, e.TrainN)
+	}
+	if s.Examples == e.TrainN {
+		s.Examples = 0
+	}
+	if err := s.Fit.Check(); err != nil {
+		return "", err
+	}
+	if _, err := nets.Parse(s.Net, e.Shape, len(e.Classes)); err != nil {
+		return "", err
+	}
+	return result.Key("run", trainingVersion, e.Hash(), s)
+}
+
+// Run is a trained network with its origin.
+type Run struct {
+	Key      string            `json:"key"`
+	Name     string            `json:"name,omitempty"` // given by the user, unique in the store
+	Spec     Spec              `json:"spec"`
+	Data     string            `json:"data_hash"`        // content hash of the data set
+	Source   string            `json:"source,omitempty"` // file the weights came from, if they were not trained here
+	Backend  string            `json:"backend,omitempty"`
+	Versions map[string]string `json:"versions,omitempty"`
+	Machine  string            `json:"machine,omitempty"`
+	Seconds  float64           `json:"seconds"` // spent training
+	Final    *fit.Measured     `json:"final,omitempty"`
+	Weights  string            `json:"weights_sha256"`
+
+	History []fit.Epoch           `json:"-"`
+	Arrays  map[string]nets.Array `json:"-"`
+}
+
+// Files of a run's folder. The run is whole once doneFile is there: it is written last.
+const (
+	specFile    = "spec.json"
+	weightsFile = "weights.safetensors"
+	historyFile = "history.csv"
+	labelsFile  = "labels.json" // manifest of the label corruption
+	doneFile    = "done"
+)
+
+// WeightsPath is the file with the weights of a finished run.
+func (l *Lab) WeightsPath(key string) string { return filepath.Join(l.store.RunDir(key), weightsFile) }
+
+// saveRun writes a finished run, the file `done` last.
+func (l *Lab) saveRun(r *Run, labels *corrupt.Manifest) error {
+	dir := l.store.RunDir(r.Key)
+	h := sha256.New()
+	err := result.WriteFile(filepath.Join(dir, weightsFile), func(w io.Writer) error {
+		return nets.WriteSafetensors(io.MultiWriter(w, h), r.Arrays, map[string]string{"net": r.Spec.Net, "key": r.Key})
+	})
+	if err != nil {
+		return err
+	}
+	r.Weights = hex.EncodeToString(h.Sum(nil))
+	if err := result.WriteFile(filepath.Join(dir, historyFile), func(w io.Writer) error { return WriteHistory(w, r.History) }); err != nil {
+		return err
+	}
+	if labels != nil {
+		if err := writeJSON(filepath.Join(dir, labelsFile), labels); err != nil {
+			return err
+		}
+	}
+	if err := writeJSON(filepath.Join(dir, specFile), r); err != nil {
+		return err
+	}
+	if err := writeJSON(filepath.Join(dir, doneFile), r.Weights); err != nil {
+		return err
+	}
+	if err := os.Remove(filepath.Join(dir, fit.StateFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+func writeJSON(path string, v any) error {
+	return result.WriteFile(path, func(w io.Writer) error {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(v)
+	})
+}
+
+// loadRun reads a finished run; absent or unfinished is fs.ErrNotExist, damaged is an error that says what to do.
+func (l *Lab) loadRun(key string) (*Run, error) {
+	dir := l.store.RunDir(key)
+	done, err := os.ReadFile(filepath.Join(dir, doneFile))
+	if err != nil {
+		return nil, err
+	}
+	r, err := readRun(dir, done)
+	if err == nil && r.Key != key {
+		err = fmt.Errorf("it says that its key is %q", r.Key)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the run in %s is damaged: %w; delete that folder to train it again", dir, err)
+	}
+	return r, nil
+}
+
+func readRun(dir string, done []byte) (*Run, error) {
+	text, err := os.ReadFile(filepath.Join(dir, specFile))
+	if err != nil {
+		return nil, err
+	}
+	var r Run
+	if err := json.Unmarshal(text, &r); err != nil {
+		return nil, fmt.Errorf("%s: %w", specFile, err)
+	}
+	var sum string
+	if err := json.Unmarshal(done, &sum); err != nil || sum != r.Weights {
+		return nil, fmt.Errorf("%s does not fit %s", doneFile, specFile)
+	}
+	data, err := os.ReadFile(filepath.Join(dir, weightsFile))
+	if err != nil {
+		return nil, err
+	}
+	if got := sha256.Sum256(data); hex.EncodeToString(got[:]) != r.Weights {
+		return nil, fmt.Errorf("%s has another checksum than when it was written", weightsFile)
+	}
+	if r.Arrays, _, err = nets.ReadSafetensors(strings.NewReader(string(data))); err != nil {
+		return nil, err
+	}
+	f, err := os.Open(filepath.Join(dir, historyFile))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if r.History, err = ReadHistory(f); err != nil {
+		return nil, err
+	}
+	return &r, nil
+}
+
+// Runs lists the finished runs of the store, the newest first. Runs that cannot be read are in the error, which does not
+// keep the others from being listed.
+func (l *Lab) Runs() ([]*Run, error) {
+	entries, err := l.store.Runs()
+	if err != nil {
+		return nil, err
+	}
+	var runs []*Run
+	var bad []error
+	for _, e := range entries {
+		r, err := l.loadRun(e.Key)
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // not finished
+		case err != nil:
+			bad = append(bad, err)
+		default:
+			runs = append(runs, r)
+		}
+	}
+	return runs, errors.Join(bad...)
+}
+
+// Find returns the finished run with this name, key or beginning of a key (at least 4 digits).
+func (l *Lab) Find(name string) (*Run, error) {
+	runs, err := l.Runs()
+	var found []*Run
+	for _, r := range runs {
+		if r.Name == name || r.Key == name {
+			return r, nil
+		}
+		if len(name) >= 4 && strings.HasPrefix(r.Key, name) {
+			found = append(found, r)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		if err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("no run %q in %s; `directions runs list` shows those there are, `directions train` makes one", name, l.store.Dir())
+	}
+	return nil, fmt.Errorf("%d runs have keys that begin with %q; give more digits", len(found), name)
+}
+
+// Import makes a run of a safetensors file, without storing it: a network trained elsewhere, with PyTorch's names and
+// layout. Its labels are those of the data set.
+func (l *Lab) Import(path, net, data string) (*Run, error) {
+	e, err := datasets.Lookup(data)
+	if err != nil {
+		return nil, err
+	}
+	n, err := nets.Parse(net, e.Shape, len(e.Classes))
+	if err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("weights: %w", err)
+	}
+	arrays, _, err := nets.ReadSafetensors(strings.NewReader(string(text)))
+	if err != nil {
+		return nil, fmt.Errorf("weights %s: %w", path, err)
+	}
+	b, err := l.Backend()
+	if err != nil {
+		return nil, err
+	}
+	if err := n.Check(b.Engine, arrays); err != nil {
+		return nil, fmt.Errorf("weights %s: %w", path, err)
+	}
+	sum := sha256.Sum256(text)
+	r := &Run{Spec: Spec{Data: data, Net: net}, Data: e.Hash(), Source: path, Weights: hex.EncodeToString(sum[:]), Arrays: arrays}
+	r.Key, err = result.Key("imported run", r.Weights, r.Data, net)
+	return r, err
+}
+
+var historyColumns = []string{"epoch", "lr", "loss", "accuracy", "train_loss", "train_accuracy", "test_loss", "test_accuracy"}
+
+// WriteHistory writes a training history as CSV; epochs that were not measured leave the last four columns empty.
+func WriteHistory(w io.Writer, history []fit.Epoch) error {
+	c := csv.NewWriter(w)
+	if err := c.Write(historyColumns); err != nil {
+		return err
+	}
+	for _, e := range history {
+		row := []string{strconv.Itoa(e.Epoch), number(e.LR), number(e.Loss), number(e.Accuracy), "", "", "", ""}
+		if m := e.Measured; m != nil {
+			copy(row[4:], []string{number(m.TrainLoss), number(m.TrainAccuracy), number(m.TestLoss), number(m.TestAccuracy)})
+		}
+		if err := c.Write(row); err != nil {
+			return err
+		}
+	}
+	c.Flush()
+	return c.Error()
+}
+
+func number(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
+
+// ReadHistory reads what WriteHistory writes.
+func ReadHistory(r io.Reader) ([]fit.Epoch, error) {
+	rows, err := csv.NewReader(r).ReadAll()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", historyFile, err)
+	}
+	if len(rows) == 0 || !slices.Equal(rows[0], historyColumns) {
+		return nil, fmt.Errorf("%s does not have the columns %v", historyFile, historyColumns)
+	}
+	var history []fit.Epoch
+	for i, row := range rows[1:] {
+		var x [8]float64
+		for k, field := range row {
+			if field == "" && k >= 4 {
+				continue
+			}
+			if x[k], err = strconv.ParseFloat(field, 64); err != nil {
+				return nil, fmt.Errorf("%s, line %d: %w", historyFile, i+2, err)
+			}
+		}
+		e := fit.Epoch{Epoch: int(x[0]), LR: x[1], Loss: x[2], Accuracy: x[3]}
+		if row[4] != "" {
+			e.Measured = &fit.Measured{TrainLoss: x[4], TrainAccuracy: x[5], TestLoss: x[6], TestAccuracy: x[7]}
+		}
+		history = append(history, e)
+	}
+	return history, nil
+}
+
+// Table is the run in numbers.
+func (r *Run) Table() result.Table {
+	t := result.Table{Title: "Network " + r.Label(), Columns: []result.Axis{{Name: "quantity"}, {Name: "value"}}}
+	add := func(name string, value any) { t.Rows = append(t.Rows, []any{name, value}) }
+	add("key", r.Key)
+	add("net", r.Spec.Net)
+	add("data", r.Spec.Data)
+	if r.Spec.Examples > 0 {
+		add("training examples", r.Spec.Examples)
+	}
+	add("labels corrupted (fraction)", r.Spec.Corrupt.Fraction)
+	if len(r.History) > 0 {
+		add("epochs", len(r.History))
+	}
+	if m := r.Final; m != nil {
+		add("train accuracy (fraction, on its own labels)", m.TrainAccuracy)
+		add("train loss (nats)", m.TrainLoss)
+		add("test accuracy (fraction)", m.TestAccuracy)
+		add("test loss (nats)", m.TestLoss)
+	}
+	return t
+}
+
+// Label is what people call the run: its name, or the beginning of its key.
+func (r *Run) Label() string {
+	if r.Name != "" {
+		return r.Name
+	}
+	return r.Key[:8]
+}

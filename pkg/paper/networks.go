@@ -1,0 +1,94 @@
+package paper
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/seed-ea9a9d67/directions/pkg/corrupt"
+	"github.com/seed-ea9a9d67/directions/pkg/fit"
+	"github.com/seed-ea9a9d67/directions/pkg/lab"
+	"github.com/seed-ea9a9d67/directions/pkg/result"
+)
+
+// Fractions of corrupted labels in Figures 1 and 2 (section 1).
+var fractions = []float64{0, 0.2, 0.4, 0.6, 0.8, 1}
+
+// mlpData are the data sets on which the multilayer perceptrons of Figures 1a and 2a can be trained.
+var mlpData = []string{"mnist10k", "mnist", "fashion-mnist"}
+
+var presets = []string{"smoke", "quick", "paper"}
+
+// seeds of the networks of Figures 1a and 2a. All networks start from the same weights and see the examples in the same
+// order, so that only the labels differ.
+var mlpSeeds = map[string]uint64{"corruption": 1, "init": 1, "order": 1}
+
+// mlps are the networks of Figures 1a and 2a: one per fraction of corrupted labels (section 3; section 6, item 1).
+func mlps(preset, data string) ([]lab.Spec, []string, error) {
+	base := lab.Spec{Data: data, Net: "mlp:512,512"}
+	var narrowing []string
+	switch preset {
+	case "smoke":
+		base.Net, base.Examples = "mlp:128,128", 2000
+		base.Fit = fit.Spec{LR: 0.1, Momentum: 0.9, Schedule: "cosine", Batch: 100, Epochs: 60, Evaluate: 30}
+		narrowing = []string{"128 instead of 512 units a layer", "2,000 training images", "60 epochs"}
+	case "quick":
+		base.Fit = fit.Spec{LR: 0.05, Momentum: 0.9, Schedule: "cosine", Batch: 128, Epochs: 120}
+		narrowing = []string{"120 epochs with a cosine schedule instead of 640"}
+	case "paper":
+		base.Fit = fit.Spec{LR: 0.1, Batch: 128, Epochs: 640}
+	default:
+		return nil, nil, fmt.Errorf("no networks for preset %q", preset)
+	}
+	base.Fit.InitSeed, base.Fit.OrderSeed = mlpSeeds["init"], mlpSeeds["order"]
+	var specs []lab.Spec
+	for _, f := range fractions {
+		s := base
+		s.Corrupt = corrupt.Spec{Fraction: f, Seed: mlpSeeds["corruption"]}
+		specs = append(specs, s.WithDefaults())
+	}
+	return specs, narrowing, nil
+}
+
+// trainAll trains or loads the networks, in order.
+func trainAll(ctx context.Context, l *lab.Lab, specs []lab.Spec) ([]*lab.Run, error) {
+	var runs []*lab.Run
+	for _, s := range specs {
+		r, err := l.Train(ctx, s, "")
+		if err != nil {
+			return nil, err
+		}
+		runs = append(runs, r)
+	}
+	return runs, nil
+}
+
+// inputs lists networks and data for the manifest.
+func inputs(runs []*lab.Run) map[string]string {
+	in := map[string]string{}
+	for _, r := range runs {
+		in[fmt.Sprintf("network, %s labels corrupted", percent(r.Spec.Corrupt.Fraction))] = r.Key
+		in["data set "+r.Spec.Data] = r.Data
+	}
+	return in
+}
+
+func percent(fraction float64) string { return fmt.Sprintf("%.0f %%", 100*fraction) }
+
+// fitsItsLabels is the claim that every network has learned its own labels, without which the rest means little
+// (section 3, "validity of a trained model").
+func fitsItsLabels(runs []*lab.Run) result.Claim {
+	const level = 0.99
+	worst := runs[0]
+	for _, r := range runs {
+		if r.Final.TrainAccuracy < worst.Final.TrainAccuracy {
+			worst = r
+		}
+	}
+	return result.Claim{
+		Name: "Every network fits the labels it was trained on",
+		Test: fmt.Sprintf("smallest training accuracy ≥ %g", level),
+		Found: fmt.Sprintf("%.5f, with %s of the labels corrupted; %d networks",
+			worst.Final.TrainAccuracy, percent(worst.Spec.Corrupt.Fraction), len(runs)),
+		Passed: worst.Final.TrainAccuracy >= level,
+	}
+}

@@ -1,0 +1,221 @@
+// Package paper reproduces the figures of Morcos, Barrett, Rabinowitz and Botvinick, "On the importance of single
+// directions for generalization" (ICLR 2018). Each figure is one file: what is trained and measured at which preset, the
+// curves and the table that come out, and the paper's claims as tests on our numbers, passed or failed.
+//
+// Presets: "smoke" runs in seconds on data that are part of the program; "quick" keeps the paper's network, data and
+// analysis and shortens training and repeats, as far as two cores can go in an hour; "paper" is the paper's protocol.
+// In what a preset is smaller than the paper stands under the figure and in the manifest.
+package paper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/seed-ea9a9d67/directions/datasets"
+	"github.com/seed-ea9a9d67/directions/pkg/figure"
+	"github.com/seed-ea9a9d67/directions/pkg/lab"
+	"github.com/seed-ea9a9d67/directions/pkg/result"
+)
+
+// version enters every figure's key. It changes when curves, tables or claims change for the same networks.
+const version = 1
+
+// Result is a figure in numbers, ready to be drawn.
+type Result struct {
+	ID      string         `json:"figure"` // "1a"
+	Title   string         `json:"title"`
+	Preset  string         `json:"preset"`
+	Data    string         `json:"data"`
+	Curves  []result.Curve `json:"curves"`
+	Table   result.Table   `json:"table"`
+	Claims  []result.Claim `json:"claims"`
+	Caption []string       `json:"caption"`
+
+	Manifest result.Manifest `json:"-"` // travels beside the result
+}
+
+// Figure draws the result.
+func (r *Result) Figure() (*figure.Figure, error) {
+	f, err := lookup(r.ID)
+	if err != nil {
+		return nil, err
+	}
+	return f.draw(r)
+}
+
+// Passed reports whether every claim holds.
+func (r *Result) Passed() bool {
+	return !slices.ContainsFunc(r.Claims, func(c result.Claim) bool { return !c.Passed })
+}
+
+// Info describes a figure that can be computed.
+type Info struct {
+	ID      string
+	Title   string
+	Claim   string   // what the paper says it shows
+	Presets []string // from the cheapest to the paper's own
+	Data    []string // data sets it can be drawn for
+}
+
+// design is what a figure's file provides.
+type design struct {
+	Info
+	plan    func(preset, data string) (plan, error)
+	compute func(ctx context.Context, l *lab.Lab, p plan) (*Result, error)
+	draw    func(r *Result) (*figure.Figure, error)
+}
+
+// plan is everything that determines a figure, in the form its key is made of, and what a preset leaves out.
+type plan struct {
+	Spec      any      // the part that is hashed
+	Narrowing []string // in what it is smaller than the paper
+	Seeds     map[string]uint64
+}
+
+func designs() []design { return []design{figure1a(), figure2a()} }
+
+// List names all figures.
+func List() []Info {
+	var infos []Info
+	for _, d := range designs() {
+		infos = append(infos, d.Info)
+	}
+	return infos
+}
+
+func lookup(id string) (design, error) {
+	var ids []string
+	for _, d := range designs() {
+		if d.ID == id {
+			return d, nil
+		}
+		ids = append(ids, d.ID)
+	}
+	return design{}, fmt.Errorf("figure %q is not one of %v", id, ids)
+}
+
+// Options of Compute. The zero value is the smoke preset on its own data.
+type Options struct {
+	Preset string // "": "smoke"
+	Data   string // "": "mnist10k" for smoke, else "mnist"
+	// Results is a folder of results by name, such as those committed beside the notebooks: a result there that has the
+	// right key is read instead of computed. "" means none.
+	Results   string
+	Save      bool // write the result to Results
+	Recompute bool // do not read results, neither there nor in the store
+}
+
+// FileName is the name of a figure's result in a folder of results.
+func FileName(id, preset, data string) string {
+	return fmt.Sprintf("figure-%s-%s-%s.json", id, preset, data)
+}
+
+// Compute returns a figure's result, from Options.Results, from the lab's store, or computed now.
+func Compute(ctx context.Context, l *lab.Lab, id string, opt Options) (*Result, error) {
+	d, err := lookup(id)
+	if err != nil {
+		return nil, err
+	}
+	if opt.Preset == "" {
+		opt.Preset = "smoke"
+	}
+	if !slices.Contains(d.Presets, opt.Preset) {
+		return nil, fmt.Errorf("figure %s: preset %q is not one of %v", id, opt.Preset, d.Presets)
+	}
+	if opt.Data == "" {
+		opt.Data = "mnist"
+		if opt.Preset == "smoke" {
+			opt.Data = "mnist10k"
+		}
+	}
+	e, err := datasets.Lookup(opt.Data)
+	if err != nil {
+		return nil, fmt.Errorf("figure %s: %w", id, err)
+	}
+	if !slices.Contains(d.Data, opt.Data) {
+		return nil, fmt.Errorf("figure %s: data set %q is not one of %v", id, opt.Data, d.Data)
+	}
+	p, err := d.plan(opt.Preset, opt.Data)
+	if err != nil {
+		return nil, fmt.Errorf("figure %s: %w", id, err)
+	}
+	key, err := result.Key("figure", version, id, e.Hash(), p.Spec)
+	if err != nil {
+		return nil, fmt.Errorf("figure %s: %w", id, err)
+	}
+	file := filepath.Join(opt.Results, FileName(id, opt.Preset, opt.Data))
+	r := new(Result)
+	if !opt.Recompute {
+		if opt.Results != "" {
+			m, err := result.ReadFile(file, r)
+			switch {
+			case err == nil && m.Key == key:
+				r.Manifest = m
+				return r, nil
+			case err == nil:
+				l.Note("%s belongs to another version of figure %s; computing it anew", file, id)
+			case !errors.Is(err, fs.ErrNotExist):
+				return nil, fmt.Errorf("figure %s: %w", id, err)
+			}
+		}
+		r = new(Result)
+		m, ok, err := l.Store().Get(key, r)
+		if err != nil {
+			return nil, fmt.Errorf("figure %s: %w", id, err)
+		}
+		if ok {
+			r.Manifest = m
+			return r, save(r, file, opt)
+		}
+	}
+	started := time.Now()
+	r, err = d.compute(ctx, l, p)
+	if err != nil {
+		return nil, fmt.Errorf("figure %s: %w", id, err)
+	}
+	r.ID, r.Title, r.Preset, r.Data = id, d.Title, opt.Preset, opt.Data
+	r.Caption = append(r.Caption, caption(opt.Preset, p.Narrowing))
+	inputs := r.Manifest.Inputs
+	r.Manifest = l.Manifest(key, p.Spec, inputs)
+	r.Manifest.Seeds, r.Manifest.Narrowing = p.Seeds, p.Narrowing
+	r.Manifest.Seconds = time.Since(started).Seconds()
+	if err := l.Store().Put(key, r.Manifest, r); err != nil {
+		return nil, fmt.Errorf("figure %s: %w", id, err)
+	}
+	return r, save(r, file, opt)
+}
+
+func save(r *Result, file string, opt Options) error {
+	if !opt.Save {
+		return nil
+	}
+	if opt.Results == "" {
+		return errors.New("no folder to save the result in (Options.Results)")
+	}
+	if err := os.MkdirAll(opt.Results, 0o755); err != nil {
+		return err
+	}
+	return result.WriteResultFile(file, r.Manifest, r)
+}
+
+func caption(preset string, narrowing []string) string {
+	text := "Preset " + preset + "."
+	for i, n := range narrowing {
+		if i == 0 {
+			text += " Smaller than the paper: "
+		} else {
+			text += "; "
+		}
+		text += n
+	}
+	if len(narrowing) > 0 {
+		text += "."
+	}
+	return text
+}

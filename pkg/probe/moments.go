@@ -1,0 +1,237 @@
+package probe
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+
+	"github.com/seed-ea9a9d67/directions/pkg/nets"
+	"github.com/seed-ea9a9d67/directions/pkg/tap"
+	"github.com/seed-ea9a9d67/directions/pkg/unit"
+)
+
+// Moments of the units of one site over all examples and, for feature maps, all positions.
+type Moments struct {
+	Count int       // activations behind each number: examples × positions
+	Mean  []float64 // by unit
+	SD    []float64 // population standard deviation (divided by Count) by unit
+}
+
+// Moments measures mean and standard deviation of every unit of the named sites (none: all sites) over all examples.
+// Each chunk is reduced on the device about its own mean; chunks are joined in float64 (Chan, Golub, LeVeque 1979).
+func (p *Probe) Moments(ctx context.Context, sites ...string) (map[string]Moments, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.momentsLocked(ctx, sites)
+}
+
+func (p *Probe) momentsLocked(ctx context.Context, sites []string) (map[string]Moments, error) {
+	if p.plain == nil {
+		return nil, fmt.Errorf("probe: used after Close")
+	}
+	chosen, err := unit.Select(p.sites, sites)
+	if err != nil {
+		return nil, fmt.Errorf("probe: %w", err)
+	}
+	measured := make(map[string]Moments, len(chosen))
+	if !slices.ContainsFunc(chosen, func(s unit.Site) bool { _, ok := p.moments[s.Name]; return !ok }) {
+		for _, s := range chosen {
+			measured[s.Name] = p.moments[s.Name]
+		}
+		return measured, nil
+	}
+	sums := make([]Moments, len(p.sites))
+	err = p.eachChunk(ctx, "moments", func(r *tap.Recorder, fresh *graph.Node) []*graph.Node {
+		var out []*graph.Node
+		for _, s := range p.sites {
+			x := r.Node(s.Name)
+			dims := x.Shape().Dimensions
+			weight := fresh // [chunk] → x's shape
+			for weight.Rank() < len(dims) {
+				weight = graph.InsertAxes(weight, -1)
+			}
+			weight = graph.BroadcastToDims(weight, dims...)
+			axes := make([]int, len(dims)-1)
+			positions := 1
+			for i := range axes {
+				axes[i] = i
+				if i > 0 {
+					positions *= dims[i]
+				}
+			}
+			count := graph.MulScalar(graph.ReduceAllSum(fresh), float64(positions))
+			mean := graph.Div(graph.ReduceSum(graph.Mul(x, weight), axes...), count)
+			d := graph.Sub(x, graph.BroadcastToDims(graph.ExpandLeftToRank(mean, len(dims)), dims...))
+			out = append(out, mean, graph.ReduceSum(graph.Mul(graph.Mul(d, d), weight), axes...))
+		}
+		return out
+	}, func(seen []int, flat [][]float32) error {
+		for i, s := range p.sites {
+			m := &sums[i]
+			if m.Mean == nil {
+				m.Mean, m.SD = make([]float64, s.Units()), make([]float64, s.Units()) // SD holds the sum of squares for now
+			}
+			n := len(seen)
+			for _, d := range s.Shape[:len(s.Shape)-1] {
+				n *= d
+			}
+			a, b := float64(m.Count), float64(n)
+			for u := range m.Mean {
+				d := float64(flat[2*i][u]) - m.Mean[u]
+				m.Mean[u] += d * b / (a + b)
+				m.SD[u] += float64(flat[2*i+1][u]) + d*d*a*b/(a+b)
+			}
+			m.Count += n
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i, s := range p.sites {
+		for u, ss := range sums[i].SD {
+			sums[i].SD[u] = math.Sqrt(ss / float64(sums[i].Count))
+		}
+		p.moments[s.Name] = sums[i]
+	}
+	for _, s := range chosen {
+		measured[s.Name] = p.moments[s.Name]
+	}
+	return measured, nil
+}
+
+// ClassMeans measures each unit's mean activation over the examples of each class (feature maps are first averaged over
+// positions), as the class selectivity index needs them (section 2.6). means[c][u] is NaN for a class without examples;
+// counts[c] is the number of examples of class c.
+func (p *Probe) ClassMeans(ctx context.Context, site string) (means [][]float64, counts []int, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.plain == nil {
+		return nil, nil, fmt.Errorf("probe: used after Close")
+	}
+	s, err := unit.Find(p.sites, site)
+	if err != nil {
+		return nil, nil, fmt.Errorf("probe: %w", err)
+	}
+	counts = make([]int, p.net.Classes)
+	means = make([][]float64, p.net.Classes)
+	for c := range means {
+		means[c] = make([]float64, s.Units())
+	}
+	err = p.eachChunk(ctx, "class means at "+site, func(r *tap.Recorder, _ *graph.Node) []*graph.Node {
+		x := r.Node(site) // [chunk, …, units] → [chunk, units]
+		var axes []int
+		for i := 1; i < x.Rank()-1; i++ {
+			axes = append(axes, i)
+		}
+		if axes != nil {
+			x = graph.ReduceMean(x, axes...)
+		}
+		return []*graph.Node{x}
+	}, func(seen []int, flat [][]float32) error {
+		n := s.Units()
+		rows := flat[0][len(flat[0])-len(seen)*n:]
+		for k, e := range seen {
+			y := p.labels[e]
+			counts[y]++
+			for u := range n {
+				means[y][u] += float64(rows[k*n+u])
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	for c := range means {
+		for u := range means[c] {
+			means[c][u] /= float64(counts[c]) // 0/0 is NaN: no example, no mean
+		}
+	}
+	return means, counts, nil
+}
+
+// eachChunk runs the unedited network over all examples. reduce turns the recorded activations of a chunk into outputs;
+// its second argument (Float32)[chunk] is 1 for examples not seen in an earlier chunk, else 0. add receives the indices
+// of those examples (the last ones of the chunk) and the outputs, flat.
+func (p *Probe) eachChunk(ctx context.Context, name string, reduce func(r *tap.Recorder, fresh *graph.Node) []*graph.Node,
+	add func(seen []int, flat [][]float32) error) error {
+	j := job{n: len(p.labels)}
+	p.size(&j)
+	exec := p.measure[name]
+	if exec == nil {
+		chunk := j.chunk
+		e, err := model.NewExec(p.backend.Engine, p.store, func(scope *model.Scope, in []*graph.Node) []*graph.Node {
+			images, start, from := in[0], in[1], in[2]
+			var r tap.Recorder
+			r.Attach(images.Graph())
+			p.net.Graph(scope, nets.Pixels(slice(images, start, chunk)))
+			at := graph.Add(graph.Iota(images.Graph(), shapes.Make(dtypes.Int32, chunk), 0), start)
+			return reduce(&r, graph.ConvertDType(graph.GreaterOrEqual(at, from), dtypes.Float32))
+		})
+		if err != nil {
+			return fmt.Errorf("probe: %w", err)
+		}
+		exec = e.WithName("probe " + name)
+		p.measure[name] = exec
+	}
+	for start, from := range chunks(j.n, j.chunk) {
+		if ctx.Err() != nil {
+			return fmt.Errorf("probe: %w", context.Cause(ctx))
+		}
+		out, err := exec.Call(p.images, int32(start), int32(from))
+		if err != nil {
+			return fmt.Errorf("probe: %w", err)
+		}
+		flat := make([][]float32, len(out))
+		for i, t := range out {
+			if flat[i], err = tensors.CopyFlatData[float32](t); err != nil {
+				free(out)
+				return fmt.Errorf("probe: %w", err)
+			}
+		}
+		free(out)
+		var seen []int
+		for e := from; e < start+j.chunk; e++ {
+			seen = append(seen, e)
+		}
+		if err := add(seen, flat); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prepareMeans makes sure that mean(site) has values for every site that an edit clamps to its mean.
+func (p *Probe) prepareMeans(ctx context.Context, sets [][]unit.Edit) error {
+	for _, set := range sets {
+		for _, e := range set {
+			if e.To.Kind != unit.KindMean {
+				continue
+			}
+			s, _ := unit.Find(p.sites, e.Site)
+			if given, ok := p.opt.Mean[e.Site]; ok {
+				if len(given) != s.Units() {
+					return fmt.Errorf("probe: Options.Mean has %d values for site %q, which has %d units", len(given), e.Site, s.Units())
+				}
+			} else if _, err := p.momentsLocked(ctx, []string{e.Site}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (p *Probe) mean(site string) []float64 {
+	if given, ok := p.opt.Mean[site]; ok {
+		return given
+	}
+	return p.moments[site].Mean
+}

@@ -1,0 +1,167 @@
+// Package probe evaluates a trained network under many sets of edits to its activations, and measures those activations.
+//
+// The plain way is one forward pass of the whole network for every set of edits. A Probe does less work for the same
+// answer: what no edit can reach is computed once for each chunk of examples and kept on the device (cut.go), and several
+// sets of edits share one pass of the rest by lying side by side on the batch axis (pass.go). How a job is split is
+// decided before it runs (plan.go); what was done is in the receipt, and a random sample of every job is computed again
+// the plain way and compared (receipt.go). Masks, values, noise scales and random keys are inputs of compiled graphs:
+// no edit costs a compilation, and none leaves anything behind.
+//
+// Networks run in inference mode (protocol, section 2.2).
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+
+	"github.com/seed-ea9a9d67/directions/datasets"
+	"github.com/seed-ea9a9d67/directions/pkg/backend"
+	"github.com/seed-ea9a9d67/directions/pkg/nets"
+	"github.com/seed-ea9a9d67/directions/pkg/unit"
+)
+
+// Options of a Probe. The zero value plans everything itself.
+type Options struct {
+	Memory int64 // bytes a pass may use; 0: a quarter of the machine's memory
+	Widen  int   // sets of edits in one pass; 0: planned
+	Chunk  int   // examples in one pass; 0: planned
+	Verify int   // (set, chunk) pairs of every call recomputed on the plain path; 0: 2; negative: all of them
+	// Advance, if not nil, is told of work as it gets done, in examples × sets of edits.
+	Advance func(n int)
+	// Mean gives, by site, the values that unit.Mean clamps to; where it has none, the mean over this probe's own data
+	// is measured and used.
+	Mean map[string][]float64
+}
+
+// Probe evaluates one network on one set of labelled images. It is safe for concurrent use; calls take turns.
+type Probe struct {
+	backend *backend.Backend
+	net     nets.Net
+	store   *model.Store
+	sites   []unit.Site
+	labels  []int32
+	opt     Options
+
+	mu      sync.Mutex
+	images  *tensors.Tensor // (Uint8)[examples, height, width, channels], on the device
+	targets *tensors.Tensor // (Int32)[examples]
+	moments map[string]Moments
+	passes  map[string]*pass // compiled, by what they edit
+	plain   map[bool]*plain  // compiled, by whether they add noise
+	measure map[string]*model.Exec
+	calls   uint64
+}
+
+// New makes a probe of net with the given weights on the images and labels of data.
+func New(b *backend.Backend, net nets.Net, weights map[string]nets.Array, data datasets.Split, opt Options) (*Probe, error) {
+	if err := net.Check(b.Engine, weights); err != nil {
+		return nil, fmt.Errorf("probe: %w", err)
+	}
+	store, err := nets.NewStore(weights)
+	if err != nil {
+		return nil, fmt.Errorf("probe: %w", err)
+	}
+	return NewOnStore(b, net, store, data, opt)
+}
+
+// NewOnStore makes a probe that reads the network's parameters from a live store at every call, as training does.
+func NewOnStore(b *backend.Backend, net nets.Net, store *model.Store, data datasets.Split, opt Options) (*Probe, error) {
+	sites, _, err := net.Sketch(b.Engine)
+	if err != nil {
+		return nil, fmt.Errorf("probe: %w", err)
+	}
+	if data.Len() == 0 {
+		return nil, errors.New("probe: no examples")
+	}
+	if !slices.Equal(data.Shape, net.Image) {
+		return nil, fmt.Errorf("probe: images have shape %v, net %s takes %v", data.Shape, net.Name, net.Image)
+	}
+	for i, y := range data.Labels {
+		if y < 0 || int(y) >= net.Classes {
+			return nil, fmt.Errorf("probe: label %d of example %d is outside 0..%d, the classes of net %s", y, i, net.Classes-1, net.Name)
+		}
+	}
+	if opt.Memory < 0 || opt.Widen < 0 || opt.Chunk < 0 {
+		return nil, fmt.Errorf("probe: Memory %d, Widen %d, Chunk %d: none may be negative (0 means planned)", opt.Memory, opt.Widen, opt.Chunk)
+	}
+	return &Probe{
+		backend: b, net: net, store: store, sites: sites, labels: slices.Clone(data.Labels), opt: opt,
+		images:  tensors.FromFlatDataAndDimensions(data.Images, append([]int{data.Len()}, data.Shape...)...),
+		targets: tensors.FromFlatDataAndDimensions(data.Labels, data.Len()),
+		moments: map[string]Moments{}, passes: map[string]*pass{}, plain: map[bool]*plain{}, measure: map[string]*model.Exec{},
+	}, nil
+}
+
+// Sites lists the network's named activations, in its order.
+func (p *Probe) Sites() []unit.Site { return slices.Clone(p.sites) }
+
+// Examples is the number of images every set of edits is scored on.
+func (p *Probe) Examples() int { return len(p.labels) }
+
+// Close frees what the probe holds on the device. The probe cannot be used afterwards.
+func (p *Probe) Close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, ps := range p.passes {
+		ps.prefix.Finalize()
+		ps.suffix.Finalize()
+	}
+	for _, pl := range p.plain {
+		pl.exec.Finalize()
+	}
+	for _, e := range p.measure {
+		e.Finalize()
+	}
+	p.passes, p.plain, p.measure = nil, nil, nil
+	_ = p.images.FinalizeAll()
+	_ = p.targets.FinalizeAll()
+}
+
+// Evaluate scores the network under each set of edits, on all examples; an empty set is the unedited network. Scores come
+// in the order of sets. A cancelled context ends the call within one pass with the context's error. A disagreement between
+// the fast and the plain path beyond rounding is an error, whose receipt counts it.
+func (p *Probe) Evaluate(ctx context.Context, sets [][]unit.Edit) ([]unit.Score, unit.Receipt, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	receipt := unit.Receipt{Backend: p.backend.Kind, Sets: len(sets), Examples: len(p.labels)}
+	if p.plain == nil {
+		return nil, receipt, errors.New("probe: used after Close")
+	}
+	if err := unit.Check(p.sites, sets); err != nil {
+		return nil, receipt, fmt.Errorf("probe: %w", err)
+	}
+	if err := p.prepareMeans(ctx, sets); err != nil {
+		return nil, receipt, err
+	}
+	jobs := p.plan(sets)
+	scores := newTally(p.net.Classes, p.labels, sets)
+	for _, j := range jobs {
+		receipt.Plan = joinPlans(receipt.Plan, j.String())
+		if err := p.run(ctx, j, sets, scores); err != nil {
+			return nil, receipt, err
+		}
+	}
+	for _, set := range sets {
+		receipt.Edits += len(set)
+	}
+	scores.fill(&receipt, sets)
+	if err := p.verify(ctx, sets, scores, rand.New(rand.NewPCG(p.calls, uint64(len(sets)))), &receipt); err != nil {
+		return nil, receipt, err
+	}
+	p.calls++
+	return scores.score, receipt, nil
+}
+
+func joinPlans(a, b string) string {
+	if a == "" || a == b {
+		return b
+	}
+	return a + "; " + b
+}
