@@ -2,8 +2,8 @@ package probe
 
 import "github.com/gomlx/gomlx/core/graph"
 
-// cut splits a graph at edited activations. downstream lists, in order, the nodes that the logits need and an edit can
-// reach. frontier lists the nodes that depend on the images, that no edit reaches, and that downstream nodes (or the
+// cut splits a graph at edited activations. downstream lists, in order, the nodes that the logits (or a later edit) need
+// and an edit can reach. frontier lists the nodes that depend on the images, that no edit reaches, and that downstream nodes (or the
 // logits themselves) read: computed once, they make the rest independent of the images. Edited activations that lie
 // behind no other edit belong to the frontier, so skip connections around them come out right: whatever else the rest
 // reads is in the frontier too.
@@ -22,6 +22,9 @@ func cut(images *graph.Node, edited []*graph.Node, logits *graph.Node) (frontier
 		}
 	}
 	needed := map[graph.NodeId]bool{logits.Id(): true}
+	for _, n := range edited {
+		needed[n.Id()] = true // even if the logits do not read it: what an edit changes there is counted
+	}
 	for i := len(nodes) - 1; i >= 0; i-- {
 		if needed[nodes[i].Id()] {
 			for _, in := range nodes[i].Inputs() {
@@ -43,6 +46,9 @@ func cut(images *graph.Node, edited []*graph.Node, logits *graph.Node) (frontier
 				add(in)
 			}
 		}
+	}
+	for _, n := range edited {
+		add(n)
 	}
 	add(logits) // only when no edit reaches it
 	return frontier, downstream

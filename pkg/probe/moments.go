@@ -174,7 +174,7 @@ func (p *Probe) eachChunk(ctx context.Context, name string, reduce func(r *tap.R
 			r.Attach(images.Graph())
 			p.net.Graph(scope, nets.Pixels(slice(images, start, chunk)))
 			at := graph.Add(graph.Iota(images.Graph(), shapes.Make(dtypes.Int32, chunk), 0), start)
-			return reduce(&r, graph.ConvertDType(graph.GreaterOrEqual(at, from), dtypes.Float32))
+			return last(reduce(&r, graph.ConvertDType(graph.GreaterOrEqual(at, from), dtypes.Float32)))
 		})
 		if err != nil {
 			return fmt.Errorf("probe: %w", err)

@@ -144,7 +144,7 @@ func (p *Probe) compile(j job) (*pass, error) {
 	chunk := j.chunk
 	prefix, err := model.NewExec(p.backend.Engine, p.store, func(scope *model.Scope, images, start *graph.Node) []*graph.Node {
 		frontier, _, _, _ := build(scope, nets.Pixels(slice(images, start, chunk)))
-		return frontier
+		return last(frontier)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("probe: %w", err)
@@ -206,6 +206,16 @@ func (p *Probe) compile(j job) (*pass, error) {
 	ps := &pass{prefix: prefix.WithName(name + " prefix"), suffix: suffix.WithName(name + " suffix")}
 	p.passes[id] = ps
 	return ps, nil
+}
+
+// last makes nodes the last ones of their graph: the pure-Go backend cannot run a graph with parameters, here the
+// weights of later layers, that were made after its last output.
+func last(nodes []*graph.Node) []*graph.Node {
+	out := make([]*graph.Node, len(nodes))
+	for i, n := range nodes {
+		out[i] = graph.Identity(n)
+	}
+	return out
 }
 
 // slice is rows start…start+size of x. It gathers, because the pure-Go backend has no slices with computed bounds.

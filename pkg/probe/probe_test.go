@@ -2,9 +2,11 @@ package probe
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"runtime"
 	"slices"
 	"sync"
@@ -28,6 +30,14 @@ var openBackend = sync.OnceValues(func() (*backend.Backend, error) {
 	home, _ := result.Home()
 	return backend.Open("", home)
 })
+
+// TestMain draws fewer random cases where most of them cost a compilation.
+func TestMain(m *testing.M) {
+	if b, err := openBackend(); err == nil && b.Kind != "go" {
+		_ = flag.Set("rapid.checks", "12")
+	}
+	os.Exit(m.Run())
+}
 
 func open(t require.TestingT) *backend.Backend {
 	b, err := openBackend()
@@ -70,29 +80,28 @@ func TestTinyNetworkByHand(t *testing.T) {
 	}
 	correct := []int{4, 3, 3, 2, 2, 1, 3, 4}
 	ties := []int{0, 0, 0, 0, 0, 2, 2, 0}
-	for _, widen := range []int{0, 1, 2, 3, 8} {
-		for _, chunk := range []int{0, 1, 3, 4} {
-			p, err := New(open(t), net, weights, data, Options{Widen: widen, Chunk: chunk, Verify: -1})
-			require.NoError(t, err)
-			scores, receipt, err := p.Evaluate(context.Background(), sets)
-			require.NoError(t, err)
-			for i, s := range scores {
-				require.Equal(t, 4, s.Examples)
-				require.Equal(t, correct[i], s.Correct, "set %d, widen %d, chunk %d", i, widen, chunk)
-				require.Equal(t, ties[i], s.Ties, "set %d", i)
-			}
-			require.Equal(t, []int{2, 2}, scores[0].ByClass)
-			require.Equal(t, []int{2, 0}, scores[3].ByClass)
-			// cross-entropy of logits (0.5, 0) for labels 0, 1, 1, 0
-			require.InDelta(t, 2*math.Log1p(math.Exp(-0.5))+2*math.Log1p(math.Exp(0.5)), scores[3].Loss, 1e-5)
-			require.Equal(t, unit.Receipt{
-				Plan: receipt.Plan, Backend: open(t).Kind, Sets: 8, Edits: 7, Examples: 4, Ties: 4,
-				// set 1: h2 is on once; set 2: h0 twice; set 3: 2+2+1; set 4: all 12; set 5: all 4; set 6: all 4; set 7: none
-				Changed: 1 + 2 + 5 + 12 + 4 + 4, NoEffect: 1,
-				Checked: 7 * 4,
-			}, receipt)
-			p.Close()
+	for _, o := range []Options{{}, {Widen: 1, Chunk: 1}, {Widen: 2, Chunk: 3}, {Widen: 3}, {Widen: 8, Chunk: 2}} {
+		o.Verify = -1
+		p, err := New(open(t), net, weights, data, o)
+		require.NoError(t, err)
+		scores, receipt, err := p.Evaluate(context.Background(), sets)
+		require.NoError(t, err)
+		for i, s := range scores {
+			require.Equal(t, 4, s.Examples)
+			require.Equal(t, correct[i], s.Correct, "set %d, %+v", i, o)
+			require.Equal(t, ties[i], s.Ties, "set %d, %+v", i, o)
 		}
+		require.Equal(t, []int{2, 2}, scores[0].ByClass)
+		require.Equal(t, []int{2, 0}, scores[3].ByClass)
+		// cross-entropy of logits (0.5, 0) for labels 0, 1, 1, 0
+		require.InDelta(t, 2*math.Log1p(math.Exp(-0.5))+2*math.Log1p(math.Exp(0.5)), scores[3].Loss, 1e-5)
+		require.Equal(t, unit.Receipt{
+			Plan: receipt.Plan, Backend: open(t).Kind, Sets: 8, Edits: 7, Examples: 4, Ties: 4,
+			// set 1: h2 is on once; set 2: h0 twice; set 3: 2+2+1; set 4: all 12; set 5: all 4; set 6: all 4; set 7: none
+			Changed: 1 + 2 + 5 + 12 + 4 + 4, NoEffect: 1,
+			Checked: 7 * 4,
+		}, receipt)
+		p.Close()
 	}
 }
 
