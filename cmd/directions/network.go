@@ -180,7 +180,7 @@ func newAblate(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			res, _, err := l.Ablate(cmd.Context(), r, t.on, spec)
+			res, err := l.Ablate(cmd.Context(), r, t.on, spec)
 			if err != nil {
 				return err
 			}
@@ -242,7 +242,7 @@ func newNoise(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			res, _, err := l.Noise(cmd.Context(), r, t.on, spec)
+			res, err := l.Noise(cmd.Context(), r, t.on, spec)
 			if err != nil {
 				return err
 			}

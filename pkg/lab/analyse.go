@@ -89,7 +89,7 @@ func (l *Lab) trainingMoments(ctx context.Context, r *Run) (map[string]probe.Mom
 }
 
 // Ablate computes, or loads, the cumulative ablation of a run.
-func (l *Lab) Ablate(ctx context.Context, r *Run, on On, spec ablate.Spec) (ablate.Result, result.Manifest, error) {
+func (l *Lab) Ablate(ctx context.Context, r *Run, on On, spec ablate.Spec) (ablate.Result, error) {
 	spec, on = spec.WithDefaults(), on.withDefaults()
 	config := map[string]any{"run": r.Spec, "on": on, "ablate": spec}
 	return compute(ctx, l, r, "ablation", []any{on, spec}, config,
@@ -129,7 +129,7 @@ func (l *Lab) Ablate(ctx context.Context, r *Run, on On, spec ablate.Spec) (abla
 }
 
 // Noise computes, or loads, the noise sweep of a run.
-func (l *Lab) Noise(ctx context.Context, r *Run, on On, spec noise.Spec) (noise.Result, result.Manifest, error) {
+func (l *Lab) Noise(ctx context.Context, r *Run, on On, spec noise.Spec) (noise.Result, error) {
 	spec, on = spec.WithDefaults(), on.withDefaults()
 	config := map[string]any{"run": r.Spec, "on": on, "noise": spec}
 	return compute(ctx, l, r, "noise", []any{on, spec}, config,
@@ -185,11 +185,9 @@ func (z *lazyMeter) done() {
 // compute returns the stored result of an analysis of a run, or computes it: from what an interrupted computation left,
 // saving partial results on the way.
 func compute[T any](ctx context.Context, l *Lab, r *Run, kind string, request []any, config any,
-	work func(old *T, save func(T) error) (T, error), complete func(T) bool) (T, result.Manifest, error) {
+	work func(old *T, save func(T) error) (T, error), complete func(T) bool) (T, error) {
 	var value T
-	fail := func(err error) (T, result.Manifest, error) {
-		return value, result.Manifest{}, fmt.Errorf("%s of %s: %w", kind, r.Label(), err)
-	}
+	fail := func(err error) (T, error) { return value, fmt.Errorf("%s of %s: %w", kind, r.Label(), err) }
 	key, err := result.Key(append([]any{kind, analysisVersion, r.Key}, request...)...)
 	if err != nil {
 		return fail(err)
@@ -200,12 +198,10 @@ func compute[T any](ctx context.Context, l *Lab, r *Run, kind string, request []
 	}
 	defer unlock()
 	if !l.opt.Recompute {
-		m, ok, err := l.store.Get(key, &value)
-		if err != nil {
+		if _, ok, err := l.store.Get(key, &value); err != nil {
 			return fail(err)
-		}
-		if ok {
-			return value, m, nil
+		} else if ok {
+			return value, nil
 		}
 	}
 	var old *T
@@ -224,7 +220,7 @@ func compute[T any](ctx context.Context, l *Lab, r *Run, kind string, request []
 	save := func(v T) error { return l.store.PutPartial(key, m, v) }
 	value, err = work(old, save)
 	if err != nil {
-		return value, m, fmt.Errorf("%s of %s: %w", kind, r.Label(), err)
+		return fail(err)
 	}
 	if !complete(value) {
 		return fail(errors.New("the analysis ended without an error but is not complete"))
@@ -233,5 +229,5 @@ func compute[T any](ctx context.Context, l *Lab, r *Run, kind string, request []
 	if err := l.store.Put(key, m, value); err != nil {
 		return fail(err)
 	}
-	return value, m, l.store.DropPartial(key)
+	return value, l.store.DropPartial(key)
 }

@@ -65,7 +65,7 @@ func compute1a(ctx context.Context, l *lab.Lab, p plan) (*Result, error) {
 	var all []ablate.Result
 	var sd []float64
 	for _, run := range runs {
-		a, _, err := l.Ablate(ctx, run, s.On, s.Ablate)
+		a, err := l.Ablate(ctx, run, s.On, s.Ablate)
 		if err != nil {
 			return nil, err
 		}

@@ -68,7 +68,7 @@ func compute2a(ctx context.Context, l *lab.Lab, p plan) (*Result, error) {
 	}}
 	var all []noise.Result
 	for _, run := range runs {
-		n, _, err := l.Noise(ctx, run, s.On, s.Noise)
+		n, err := l.Noise(ctx, run, s.On, s.Noise)
 		if err != nil {
 			return nil, err
 		}
