@@ -189,6 +189,9 @@ func (m Manifest) Summary() string {
 		len(m.Indices), m.Examples, m.Fraction, m.Method, m.Seed, m.Changed, m.Realised)
 }
 
+// Table is the manifest as a table of one row; see the function Table for several.
+func (m Manifest) Table() result.Table { return Table(m) }
+
 // Table lists nominal and realised rates, one row per manifest.
 func Table(manifests ...Manifest) result.Table {
 	t := result.Table{

@@ -8,8 +8,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/seed-ea9a9d67/directions/datasets"
@@ -106,4 +108,19 @@ func (l *Lab) Manifest(key string, config any, inputs map[string]string) result.
 		m.Backend = l.b.Kind
 	}
 	return m
+}
+
+// About says what computes here: versions, backend and machine, for the last cell of a notebook.
+func (l *Lab) About() (result.Table, error) {
+	b, err := l.Backend()
+	if err != nil {
+		return result.Table{}, err
+	}
+	t := result.Table{Title: "What computed this", Columns: []result.Axis{{Name: "what"}, {Name: "which"}}}
+	versions := result.Versions()
+	for _, name := range slices.Sorted(maps.Keys(versions)) {
+		t.Rows = append(t.Rows, []any{name, versions[name]})
+	}
+	t.Rows = append(t.Rows, []any{"backend", b.Kind}, []any{"machine", result.Machine()})
+	return t, nil
 }
