@@ -35,9 +35,12 @@ type Options struct {
 type Lab struct {
 	opt   Options
 	store *result.Store
-	once  sync.Once
-	b     *backend.Backend
-	err   error
+
+	opening sync.Mutex
+	b       *backend.Backend // nil until something needs it
+
+	loading sync.Mutex
+	sets    map[string]*datasets.Set // loaded before; nobody writes to them
 }
 
 // Open opens the store. Data and backend are opened when something needs them, so reading results needs neither.
@@ -52,7 +55,7 @@ func Open(opt Options) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Lab{opt: opt, store: store}, nil
+	return &Lab{opt: opt, store: store, sets: map[string]*datasets.Set{}}, nil
 }
 
 // Store is where trained networks and results are.
@@ -60,8 +63,16 @@ func (l *Lab) Store() *result.Store { return l.store }
 
 // Backend opens the backend, once.
 func (l *Lab) Backend() (*backend.Backend, error) {
-	l.once.Do(func() { l.b, l.err = backend.Open(l.opt.Backend, l.store.Dir()) })
-	return l.b, l.err
+	l.opening.Lock()
+	defer l.opening.Unlock()
+	if l.b == nil {
+		b, err := backend.Open(l.opt.Backend, l.store.Dir())
+		if err != nil {
+			return nil, err
+		}
+		l.b = b
+	}
+	return l.b, nil
 }
 
 // DataDirs lists the folders that are searched for data sets, in order.
@@ -69,18 +80,28 @@ func (l *Lab) DataDirs() []string {
 	return append(append([]string{}, l.opt.Data...), l.store.DataDir())
 }
 
-// Data loads a data set; one that is not on this machine is fetched into the store.
+// Data loads a data set, once; one that is not on this machine is fetched into the store. The set is shared: do not
+// write to it.
 func (l *Lab) Data(ctx context.Context, name string) (*datasets.Set, error) {
+	l.loading.Lock()
+	defer l.loading.Unlock()
+	if set := l.sets[name]; set != nil {
+		return set, nil
+	}
 	set, err := datasets.Load(name, l.DataDirs()...)
 	var missing *datasets.MissingError
-	if err == nil || !errors.As(err, &missing) {
-		return set, err
+	if errors.As(err, &missing) {
+		l.Note("data set %s is not in %v; fetching %.1f MB", name, l.DataDirs(), float64(missing.Bytes)/1e6)
+		if err := l.Fetch(ctx, name); err != nil {
+			return nil, err
+		}
+		set, err = datasets.Load(name, l.DataDirs()...)
 	}
-	l.Note("data set %s is not in %v; fetching %.1f MB", name, l.DataDirs(), float64(missing.Bytes)/1e6)
-	if err := l.Fetch(ctx, name); err != nil {
+	if err != nil {
 		return nil, err
 	}
-	return datasets.Load(name, l.DataDirs()...)
+	l.sets[name] = set
+	return set, nil
 }
 
 // Fetch downloads a data set into the store, or what is missing of it.
@@ -91,7 +112,12 @@ func (l *Lab) Fetch(ctx context.Context, name string) error {
 	}
 	meter := l.opt.Progress.Start("fetching "+name, int(e.Bytes()), "bytes")
 	defer meter.Done()
-	return datasets.Fetch(ctx, name, l.store.DataDir(), meter.Advance)
+	err = datasets.Fetch(ctx, name, l.store.DataDir(), meter.Advance)
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("%w\nwithout a network: put the published files into %s, or set DIRECTIONS_DATA to a folder that has %s/",
+			err, filepath.Join(l.store.DataDir(), name), name)
+	}
+	return err
 }
 
 // Note tells the user something in one line.
@@ -104,6 +130,8 @@ func (l *Lab) Note(format string, args ...any) {
 // Manifest starts the manifest of something computed here: what is the same for everything this process computes.
 func (l *Lab) Manifest(key string, config any, inputs map[string]string) result.Manifest {
 	m := result.Manifest{Key: key, Config: config, Inputs: inputs, Versions: result.Versions(), Machine: result.Machine()}
+	l.opening.Lock()
+	defer l.opening.Unlock()
 	if l.b != nil {
 		m.Backend = l.b.Kind
 	}

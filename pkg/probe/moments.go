@@ -186,9 +186,11 @@ func (p *Probe) eachChunk(ctx context.Context, name string, reduce func(r *tap.R
 		if ctx.Err() != nil {
 			return fmt.Errorf("probe: %w", context.Cause(ctx))
 		}
-		out, err := exec.Call(p.images, int32(start), int32(from))
+		bounds := []*tensors.Tensor{scalar(start), scalar(from)}
+		out, err := call(exec, p.images, bounds[0], bounds[1])
+		free(bounds)
 		if err != nil {
-			return fmt.Errorf("probe: %w", err)
+			return err
 		}
 		flat := make([][]float32, len(out))
 		for i, t := range out {

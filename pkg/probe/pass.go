@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -42,33 +43,28 @@ func (p *Probe) run(ctx context.Context, j job, sets [][]unit.Edit, t *tally) er
 	if err != nil {
 		return err
 	}
-	var blocks [][]int
-	for block := range slices.Chunk(j.sets, j.widen) {
-		blocks = append(blocks, block)
-	}
+	blocks := slices.Collect(slices.Chunk(j.sets, j.widen))
 	for start, from := range chunks(j.n, j.chunk) {
-		frontier, err := ps.prefix.Call(p.images, int32(start))
+		at := scalar(start)
+		frontier, err := call(ps.prefix, p.images, at)
+		free([]*tensors.Tensor{at})
 		if err != nil {
-			return fmt.Errorf("probe: %w", err)
+			return err
 		}
 		for _, block := range blocks {
 			if ctx.Err() != nil {
 				free(frontier)
 				return fmt.Errorf("probe: %w", context.Cause(ctx))
 			}
-			args := []any{p.targets, int32(start)}
+			edits := []*tensors.Tensor{scalar(start)}
 			for _, site := range j.sites {
-				for _, input := range p.inputs(site, j.noise, j.widen, sets, block) {
-					args = append(args, input)
-				}
+				edits = append(edits, p.inputs(site, j.noise, j.widen, sets, block)...)
 			}
-			for _, f := range frontier {
-				args = append(args, f)
-			}
-			out, err := ps.suffix.Call(args...)
+			out, err := call(ps.suffix, slices.Concat([]*tensors.Tensor{p.targets}, edits, frontier)...)
+			free(edits)
 			if err != nil {
 				free(frontier)
-				return fmt.Errorf("probe: %w", err)
+				return err
 			}
 			o, err := read(out)
 			if err == nil {
@@ -99,6 +95,23 @@ func chunks(n, size int) func(yield func(start, from int) bool) {
 	}
 }
 
+// call runs a graph; a panic while it is being compiled is an error like any other.
+func call(exec *model.Exec, inputs ...*tensors.Tensor) (outputs []*tensors.Tensor, err error) {
+	args := make([]any, len(inputs))
+	for i, t := range inputs {
+		args[i] = t
+	}
+	panicked := exceptions.TryCatch[error](func() { outputs, err = exec.Call(args...) })
+	if err = cmp.Or(err, panicked); err != nil {
+		return nil, fmt.Errorf("probe: %w", err)
+	}
+	return outputs, nil
+}
+
+// scalar is an index as the graphs take it.
+func scalar(n int) *tensors.Tensor { return tensors.FromScalar(int32(n)) }
+
+// free gives back at once what the garbage collector would free some time.
 func free(ts []*tensors.Tensor) {
 	for _, t := range ts {
 		_ = t.FinalizeAll()
@@ -283,7 +296,7 @@ func editWide(x, start *graph.Node, in []*graph.Node) (edited, changed *graph.No
 
 // inputs gives the graph inputs that describe what the sets of block do at one site, in the layout editWide reads. A
 // block shorter than widen is filled up with empty sets.
-func (p *Probe) inputs(site string, noise bool, widen int, sets [][]unit.Edit, block []int) []any {
+func (p *Probe) inputs(site string, noise bool, widen int, sets [][]unit.Edit, block []int) []*tensors.Tensor {
 	s, _ := unit.Find(p.sites, site)
 	n := s.Units()
 	mask, value := make([]bool, widen*n), make([]float32, widen*n)
@@ -325,7 +338,7 @@ func (p *Probe) inputs(site string, noise bool, widen int, sets [][]unit.Edit, b
 			}
 		}
 	}
-	in := []any{tensors.FromFlatDataAndDimensions(mask, widen, n), tensors.FromFlatDataAndDimensions(value, widen, n)}
+	in := []*tensors.Tensor{tensors.FromFlatDataAndDimensions(mask, widen, n), tensors.FromFlatDataAndDimensions(value, widen, n)}
 	if noise {
 		in = append(in, tensors.FromFlatDataAndDimensions(sigma, widen, n), tensors.FromFlatDataAndDimensions(key, widen, 2))
 	}

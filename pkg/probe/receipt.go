@@ -120,13 +120,14 @@ func (p *Probe) callPlain(noise bool, chunk, start int, sets [][]unit.Edit, set 
 	if err != nil {
 		return o, nil, nil, err
 	}
-	args := []any{p.images, p.targets, int32(start)}
+	edits := []*tensors.Tensor{scalar(start)}
 	for _, s := range p.sites {
-		args = append(args, p.inputs(s.Name, noise, 1, sets, []int{set})...)
+		edits = append(edits, p.inputs(s.Name, noise, 1, sets, []int{set})...)
 	}
-	out, err := pl.exec.Call(args...)
+	out, err := call(pl.exec, slices.Concat([]*tensors.Tensor{p.images, p.targets}, edits)...)
+	free(edits)
 	if err != nil {
-		return o, nil, nil, fmt.Errorf("probe: %w", err)
+		return o, nil, nil, err
 	}
 	defer free(out[4:])
 	if o, err = read(out[:4]); err != nil {
