@@ -12,12 +12,13 @@ import (
 
 // job is a part of an evaluation that shares one cut: sets of edits (by index) whose earliest edited site is the same.
 type job struct {
-	sets  []int
-	sites []string // edited by any of the sets, in the network's order
-	noise bool
-	chunk int // examples in a pass
-	widen int // sets in a pass
-	n     int // examples in all
+	sets   []int
+	sites  []string // edited by any of the sets, in the network's order
+	noise  bool
+	shared bool // with noise: all its sets can use the same draws
+	chunk  int  // examples in a pass
+	widen  int  // sets in a pass
+	n      int  // examples in all
 }
 
 // String says how the job is organised, for the receipt.
@@ -68,6 +69,7 @@ func (p *Probe) plan(sets [][]unit.Edit) []job {
 					j.sites = append(j.sites, s.Name)
 				}
 			}
+			j.shared = j.noise && shareSeeds(sets, j.sets, j.sites)
 			jobs = append(jobs, *j)
 		}
 	}

@@ -2,7 +2,7 @@
 //
 // The plain way is one forward pass of the whole network for every set of edits. A Probe does less work for the same
 // answer: what no edit can reach is computed once for each chunk of examples and kept on the device (cut.go), and several
-// sets of edits share one pass of the rest by lying side by side on the batch axis (pass.go). How a job is split is
+// sets of edits share one pass of the rest by lying side by side on the batch axis (pass.go, noise.go). How a job is split is
 // decided before it runs (plan.go); what was done is in the receipt, and a random sample of every job is computed again
 // the plain way and compared (receipt.go). Masks, values, noise scales and random keys are inputs of compiled graphs:
 // no edit costs a compilation, and none leaves anything behind.
@@ -56,6 +56,7 @@ type Probe struct {
 	passes  map[string]*pass // compiled, by what they edit
 	plain   map[bool]*plain  // compiled, by whether they add noise
 	measure map[string]*model.Exec
+	draws   map[string]*model.Exec // of noise, by site
 	calls   uint64
 }
 
@@ -95,7 +96,7 @@ func NewOnStore(b *backend.Backend, net nets.Net, store *model.Store, data datas
 		backend: b, net: net, store: store, sites: sites, labels: slices.Clone(data.Labels), opt: opt,
 		images:  tensors.FromFlatDataAndDimensions(data.Images, append([]int{data.Len()}, data.Shape...)...),
 		targets: tensors.FromFlatDataAndDimensions(data.Labels, data.Len()),
-		moments: map[string]Moments{}, passes: map[string]*pass{}, plain: map[bool]*plain{}, measure: map[string]*model.Exec{},
+		moments: map[string]Moments{}, passes: map[string]*pass{}, plain: map[bool]*plain{}, measure: map[string]*model.Exec{}, draws: map[string]*model.Exec{},
 	}, nil
 }
 
@@ -119,7 +120,10 @@ func (p *Probe) Close() {
 	for _, e := range p.measure {
 		e.Finalize()
 	}
-	p.passes, p.plain, p.measure = nil, nil, nil
+	for _, e := range p.draws {
+		e.Finalize()
+	}
+	p.passes, p.plain, p.measure, p.draws = nil, nil, nil, nil
 	_ = p.images.FinalizeAll()
 	_ = p.targets.FinalizeAll()
 }

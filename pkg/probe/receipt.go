@@ -86,7 +86,7 @@ func (p *Probe) plainExec(noise bool, chunk int) (*plain, error) {
 		var changed *graph.Node
 		r := tap.Recorder{Edit: func(site string, x *graph.Node) *graph.Node {
 			i := slices.IndexFunc(p.sites, func(s unit.Site) bool { return s.Name == site })
-			y, c := editWide(x, start, in[3+per*i:3+per*(i+1)])
+			y, c := editWide(x, in[3+per*i:3+per*(i+1)])
 			if changed == nil {
 				changed = c
 			} else {
@@ -120,12 +120,26 @@ func (p *Probe) callPlain(noise bool, chunk, start int, sets [][]unit.Edit, set 
 	if err != nil {
 		return o, nil, nil, err
 	}
-	edits := []*tensors.Tensor{scalar(start)}
+	inputs := []*tensors.Tensor{scalar(start)}
+	defer func() { free(inputs) }()
+	var sites []string
 	for _, s := range p.sites {
-		edits = append(edits, p.inputs(s.Name, noise, 1, sets, []int{set})...)
+		sites = append(sites, s.Name)
 	}
-	out, err := call(pl.exec, slices.Concat([]*tensors.Tensor{p.images, p.targets}, edits)...)
-	free(edits)
+	var draws []*tensors.Tensor
+	if noise {
+		one := job{sites: sites, sets: []int{set}, noise: true, widen: 1}
+		if draws, err = p.draw(sites, one.keys(sets, one.sets), inputs[0], chunk); err != nil {
+			return o, nil, nil, err
+		}
+	}
+	for i, site := range sites {
+		inputs = append(inputs, p.inputs(site, noise, 1, sets, []int{set})...)
+		if noise {
+			inputs = append(inputs, draws[i])
+		}
+	}
+	out, err := call(pl.exec, slices.Concat([]*tensors.Tensor{p.images, p.targets}, inputs)...)
 	if err != nil {
 		return o, nil, nil, err
 	}
