@@ -12,7 +12,7 @@ usage() {
 ./install.sh --uninstall     remove what was installed; data and runs stay
 
 In this clone:
-  .bin/      the command directions; gonb, goimports and staticcheck at the versions of go.mod
+  .bin/      the command directions; gonb and goimports at the versions of go.mod
   .venv/     JupyterLab and what runs notebooks, at the versions of kernels/requirements.txt
 In $DIRECTIONS_HOME (default ${XDG_DATA_HOME:-$HOME/.local/share}/directions):
   plugins/   XLA.  Where there is none for this machine, the pure-Go backend computes instead.
@@ -145,7 +145,7 @@ tools_stamp() { { echo "go$go_version" && cat go.mod go.sum; } | sha256; }
 venv_stamp() { sha256 kernels/requirements.txt; }
 plugin_stamp() { echo "$(plugin_sum "$1") $(wc -c <"$(plugin_file "$1")" | tr -d ' ')"; }
 
-tools_ready() { stamped .bin/.stamp "$(tools_stamp)" && [ -x .bin/gonb ] && [ -x .bin/goimports ] && [ -x .bin/staticcheck ]; }
+tools_ready() { stamped .bin/.stamp "$(tools_stamp)" && [ -x .bin/gonb ] && [ -x .bin/goimports ]; }
 venv_ready() { stamped .venv/.stamp "$(venv_stamp)" && .venv/bin/python -c '' 2>/dev/null; }
 plugin_ready() { [ -f "$(plugin_file "$1")" ] && stamped "$(plugin_file "$1").stamp" "$(plugin_stamp "$1")"; }
 nvidia_ready() { stamped "$home/nvidia/.stamp" "$(sha256 kernels/nvidia.txt)"; }
@@ -161,7 +161,7 @@ jupyter_kernels() {
 
 install_tools() {
 	rm -f .bin/.stamp
-	GOBIN="$root/.bin" go install tool && tools_stamp >.bin/.stamp
+	GOBIN="$root/.bin" go install github.com/janpfeifer/gonb golang.org/x/tools/cmd/goimports && tools_stamp >.bin/.stamp
 }
 
 # The command carries its commit where git can be asked; the packages are those that the cells use (same flags).
@@ -258,9 +258,9 @@ do_install() {
 	find_python
 
 	if tools_ready; then
-		tell tools "gonb, goimports, staticcheck: up to date"
+		tell tools "gonb, goimports: up to date"
 	else
-		step tools "gonb, goimports, staticcheck (a minute the first time)" install_tools || die "the tools of go.mod did not build"
+		step tools "gonb, goimports (a minute the first time)" install_tools || die "the tools of go.mod did not build"
 	fi
 	step packages "compiled with the notebooks' flags" env GOFLAGS="$kernel_flags" go build ./... || die "the packages do not build"
 	step command ".bin/directions" install_command || die "the command does not build"
@@ -332,11 +332,11 @@ do_check() {
 	if [ -n "$python_problem" ]; then report python missing "$python_problem"; else report python ok "$(command -v "$python")"; fi
 
 	if tools_ready; then
-		report tools ok "gonb, goimports, staticcheck"
-	elif [ -x .bin/gonb ] && [ -x .bin/goimports ] && [ -x .bin/staticcheck ]; then
+		report tools ok "gonb, goimports"
+	elif [ -x .bin/gonb ] && [ -x .bin/goimports ]; then
 		report tools outdated "go.mod or Go changed since"
 	else
-		report tools missing "gonb, goimports or staticcheck"
+		report tools missing "gonb or goimports"
 	fi
 	if [ ! -x .bin/directions ]; then
 		report command missing ".bin/directions"

@@ -48,7 +48,7 @@ stage_format() {
 
 stage_vet() { go vet ./...; }
 
-stage_staticcheck() { staticcheck ./...; }
+stage_staticcheck() { go tool staticcheck ./...; }
 
 stage_scripts() {
 	local script

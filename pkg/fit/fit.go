@@ -12,6 +12,7 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"time"
 
@@ -65,19 +66,19 @@ type Options struct {
 	// Dir is where the state of an unfinished run is saved (every SaveEvery, and when interrupted), found again, and where
 	// checkpoints go, as epoch-0010.safetensors. Empty: nothing is saved, and Spec.Checkpoints must be empty.
 	Dir       string
-	Key       string            // identifies specification and data; a saved state with another key is an error
+	Key       string            // identifies net, specification and data; needed with Dir: a saved state with another key is an error
 	SaveEvery time.Duration     // default 30 s
 	Advance   func(epochs int)  // told of every epoch done, those of earlier sessions included
 	OnEpoch   func(Epoch) error // told of every epoch of this session; an error ends the training
 	Note      func(text string) // told what a user should know, such as where a run goes on; nil: nobody
 }
 
-// ErrDiverged is wrapped by the error of a training whose loss is no longer finite.
+// ErrDiverged is wrapped by the error of a training whose loss on a batch is no longer finite.
 var ErrDiverged = errors.New("the loss is not finite any more")
 
 // Train trains net on train and returns its final weights and history. test is only measured. Both carry the labels to be
-// used, corrupted or not. When ctx ends, the state is saved and an error wrapping ctx's is returned; the same call later
-// goes on from there.
+// used, corrupted or not. When ctx ends, the state is saved and an error wrapping its cause is returned; the same call
+// later goes on from there. With an error, the Result has no weights, but the history of the epochs that were done.
 func Train(ctx context.Context, b *backend.Backend, net nets.Net, train, test datasets.Split, spec Spec, opt Options) (Result, error) {
 	spec = spec.WithDefaults()
 	if err := spec.Check(); err != nil {
@@ -86,34 +87,49 @@ func Train(ctx context.Context, b *backend.Backend, net nets.Net, train, test da
 	if len(spec.Checkpoints) > 0 && opt.Dir == "" {
 		return Result{}, fmt.Errorf("training: checkpoints %v are asked for, but there is no folder to keep them in (Options.Dir)", spec.Checkpoints)
 	}
+	if opt.Dir != "" {
+		if opt.Key == "" {
+			return Result{}, errors.New("training: Options.Dir without Options.Key: a saved state could be taken for another run's; " +
+				"give a key that identifies net, specification and data")
+		}
+		if err := os.MkdirAll(opt.Dir, 0o755); err != nil {
+			return Result{}, fmt.Errorf("training: %w", err)
+		}
+	}
 	t, err := newTrainer(b, net, train, test, spec, opt)
 	if err != nil {
 		return Result{}, err
 	}
 	defer t.close()
+	return t.run(ctx)
+}
+
+// run trains from the saved state, or from the start, to the end.
+func (t *trainer) run(ctx context.Context) (Result, error) {
 	if err := t.resume(); err != nil {
 		return Result{}, err
 	}
-	if opt.Advance != nil {
-		opt.Advance(len(t.history))
+	if t.opt.Advance != nil {
+		t.opt.Advance(len(t.history))
 	}
-	if t.step == 0 && slices.Contains(spec.Checkpoints, 0) {
+	if t.step == 0 && slices.Contains(t.spec.Checkpoints, 0) {
 		if err := t.checkpoint(0); err != nil {
 			return Result{}, err
 		}
 	}
 	for !t.done() {
 		if err := t.epoch(ctx); err != nil {
-			if ctx.Err() == nil {
-				return Result{}, err
+			r := Result{History: t.history, Seconds: t.seconds()}
+			if ctx.Err() == nil || errors.Is(err, ErrDiverged) {
+				return r, err
 			}
 			if saveErr := t.save(); saveErr != nil {
-				return Result{}, errors.Join(err, saveErr)
+				return r, errors.Join(err, saveErr)
 			}
-			return Result{}, fmt.Errorf("training stopped in epoch %d of at most %d: %w", len(t.history)+1, spec.Epochs, context.Cause(ctx))
+			return r, fmt.Errorf("training stopped in epoch %d of at most %d: %w", len(t.history)+1, t.spec.Epochs, context.Cause(ctx))
 		}
-		if opt.Advance != nil {
-			opt.Advance(1)
+		if t.opt.Advance != nil {
+			t.opt.Advance(1)
 		}
 	}
 	weights, err := nets.FromStore(t.store, t.params)
@@ -162,6 +178,16 @@ func newTrainer(b *backend.Backend, net nets.Net, train, test datasets.Split, sp
 	}
 	if t.n == 0 {
 		return nil, errors.New("training: no examples")
+	}
+	for i, split := range []datasets.Split{train, test} {
+		size := split.Len()
+		for _, d := range split.Shape {
+			size *= d
+		}
+		if len(split.Images) != size {
+			return nil, fmt.Errorf("training: %s examples: %d bytes of images, but %d labels and images of shape %v need %d",
+				[]string{"training", "test"}[i], len(split.Images), split.Len(), split.Shape, size)
+		}
 	}
 	t.batch = min(spec.Batch, t.n)
 	t.perEpoch = t.n / t.batch // what is left over after whole batches is another part of the data in each epoch
@@ -221,8 +247,8 @@ func (t *trainer) epoch(ctx context.Context) error {
 		if err := t.call(order[at*t.batch : min(at+steps, t.perEpoch)*t.batch]); err != nil {
 			return err
 		}
-		if math.IsNaN(t.loss) || math.IsInf(t.loss, 0) {
-			return fmt.Errorf("training: %w at step %d (epoch %d, learning rate %g): lower lr", ErrDiverged, t.step, index+1,
+		if math.IsNaN(t.loss) || math.IsInf(t.loss, 0) { // steps come several to a call: this is the last that may be to blame
+			return fmt.Errorf("training: %w by step %d (epoch %d, learning rate %g): lower lr", ErrDiverged, t.step, index+1,
 				t.spec.lr(t.step-1, t.spec.Epochs*t.perEpoch))
 		}
 		if time.Since(t.saved) >= t.opt.SaveEvery {
@@ -232,14 +258,14 @@ func (t *trainer) epoch(ctx context.Context) error {
 		}
 	}
 	seen := float64(t.perEpoch * t.batch)
-	e := Epoch{Epoch: index + 1, LR: float64(t.spec.lr(t.step-1, t.spec.Epochs*t.perEpoch)), Loss: t.loss / seen, Accuracy: float64(t.correct) / seen}
+	e := Epoch{Epoch: index + 1, LR: t.spec.lr(t.step-1, t.spec.Epochs*t.perEpoch), Loss: t.loss / seen, Accuracy: float64(t.correct) / seen}
 	keep := slices.Contains(t.spec.Checkpoints, e.Epoch)
 	// Near its goal a training is measured after every epoch: the running accuracy lags behind the true one.
 	near := t.spec.StopAt > 0 && e.Accuracy >= t.spec.StopAt-0.02
 	if near || keep || e.Epoch%t.spec.Evaluate == 0 || e.Epoch == t.spec.Epochs {
 		m, err := t.measure(ctx)
-		if err != nil {
-			return err
+		if err != nil { // also if the epoch's last update made the network's output infinite
+			return fmt.Errorf("training: measuring after step %d (epoch %d, learning rate %g): %w", t.step, e.Epoch, e.LR, err)
 		}
 		e.Measured = &m
 	}

@@ -90,13 +90,13 @@ func (s Spec) Check() error {
 }
 
 // lr is the learning rate of a step, counted from 0, of total.
-func (s Spec) lr(step, total int) float32 {
+func (s Spec) lr(step, total int) float64 {
 	t := float64(step) / float64(total)
 	switch s.Schedule {
 	case "linear":
-		return float32(s.LR * (1 - t))
+		return s.LR * (1 - t)
 	case "cosine":
-		return float32(s.LR * (1 + math.Cos(math.Pi*t)) / 2)
+		return s.LR * (1 + math.Cos(math.Pi*t)) / 2
 	}
-	return float32(s.LR)
+	return s.LR
 }

@@ -1,11 +1,15 @@
 package fit
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
 	"time"
@@ -17,7 +21,7 @@ import (
 )
 
 // StateFile is the name of an unfinished run's state in its folder: parameters and optimizer memories as safetensors,
-// the rest as JSON in the file's metadata.
+// the rest as JSON in the file's metadata, with a checksum of it all.
 const StateFile = "state.safetensors"
 
 // progress is the part of a state that is not an array.
@@ -54,24 +58,39 @@ func (t *trainer) save() error {
 	if err != nil {
 		return fmt.Errorf("training: %w", err)
 	}
-	return t.write(StateFile, t.arrays(), map[string]string{"progress": string(text)})
+	arrays, err := nets.FromStore(t.store, t.arrays())
+	if err != nil {
+		return fmt.Errorf("training: %w", err)
+	}
+	return t.write(StateFile, arrays, map[string]string{"progress": string(text), "sha256": checksum(string(text), arrays)})
+}
+
+// checksum is the hash of a state: of its progress, and of the names and elements of its arrays in order of name.
+func checksum(progress string, arrays map[string]nets.Array) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\n", progress)
+	for _, name := range slices.Sorted(maps.Keys(arrays)) {
+		fmt.Fprintf(h, "%s\n", name)
+		_ = binary.Write(h, binary.LittleEndian, arrays[name].Data) // a hash takes everything
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // checkpoint keeps the weights after an epoch.
 func (t *trainer) checkpoint(epoch int) error {
-	return t.write(CheckpointFile(epoch), t.params, map[string]string{"epoch": fmt.Sprint(epoch)})
+	weights, err := nets.FromStore(t.store, t.params)
+	if err != nil {
+		return fmt.Errorf("training: %w", err)
+	}
+	return t.write(CheckpointFile(epoch), weights, map[string]string{"epoch": fmt.Sprint(epoch)})
 }
 
 // CheckpointFile is the name of the file with the weights after an epoch.
 func CheckpointFile(epoch int) string { return fmt.Sprintf("epoch-%04d.safetensors", epoch) }
 
-func (t *trainer) write(name string, arrays []string, metadata map[string]string) error {
-	weights, err := nets.FromStore(t.store, arrays)
-	if err != nil {
-		return fmt.Errorf("training: %w", err)
-	}
-	err = result.WriteFile(filepath.Join(t.opt.Dir, name), func(w io.Writer) error {
-		return nets.WriteSafetensors(w, weights, metadata)
+func (t *trainer) write(name string, arrays map[string]nets.Array, metadata map[string]string) error {
+	err := result.WriteFile(filepath.Join(t.opt.Dir, name), func(w io.Writer) error {
+		return nets.WriteSafetensors(w, arrays, metadata)
 	})
 	if err != nil {
 		return fmt.Errorf("training: %w", err)
@@ -91,6 +110,9 @@ func (t *trainer) resume() error {
 		return nil
 	}
 	var p progress
+	if err == nil && metadata["sha256"] != checksum(metadata["progress"], weights) {
+		err = errors.New("its content does not match its checksum")
+	}
 	if err == nil {
 		err = json.Unmarshal([]byte(metadata["progress"]), &p)
 	}
@@ -103,6 +125,10 @@ func (t *trainer) resume() error {
 	if p.Backend != t.backend.Kind {
 		t.note("starting over: the saved state was computed by %s, this is %s, and bits differ between them", p.Backend, t.backend.Kind)
 		return nil
+	}
+	if first := len(p.History) * t.perEpoch; p.Step < first || p.Step > first+t.perEpoch {
+		return fmt.Errorf("training: %s has done %d epochs of %d steps, but stands at step %d; delete it to start over",
+			path, len(p.History), t.perEpoch, p.Step)
 	}
 	for _, name := range t.arrays() {
 		v := t.store.GetVariable(nets.ParamPath(name))

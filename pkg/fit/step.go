@@ -2,7 +2,7 @@ package fit
 
 import (
 	"fmt"
-	"slices"
+	"math"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
@@ -53,13 +53,19 @@ func newStep(t *trainer) (*model.Exec, error) {
 		store := scope.Store()
 		steps, batch := order.Shape().Dimensions[0], order.Shape().Dimensions[1]
 		loss, correct := graph.Scalar(g, dtypes.Float32, 0), graph.Scalar(g, dtypes.Int32, 0)
+		kept := map[string]*graph.Node{} // what dropout keeps at each site in all steps: drawn at once, it compiles faster
 		for s := range steps {
 			ids := graph.Reshape(graph.Slice(order, graph.AxisElem(s)), batch, 1)
 			x := nets.Pixels(graph.Gather(images, ids)) // [batch, h, w, c]
 			y := graph.Gather(labels, ids)              // [batch]
 			step := graph.AddScalar(first, float64(s))
 			if spec.Dropout > 0 {
-				r := tap.Recorder{Edit: func(site string, a *graph.Node) *graph.Node { return spec.drop(site, a, step) }}
+				r := tap.Recorder{Edit: func(site string, a *graph.Node) *graph.Node {
+					if kept[site] == nil {
+						kept[site] = spec.keep(site, a, first, steps)
+					}
+					return spec.drop(a, graph.Squeeze(graph.Slice(kept[site], graph.AxisElem(s)), 0))
+				}}
 				r.Attach(g)
 			}
 			logits := net.Graph(store.RootScope(), x) // a scope of its own per step: sub-scopes may be entered once
@@ -104,9 +110,8 @@ func (s Spec) update(store *model.Store, name string, w, gradient, rate, step *g
 		mv.SetNodeValue(m)
 		vv.SetNodeValue(v)
 		t := graph.ConvertDType(graph.OnePlus(step), dtypes.Float32)
-		correct := func(x *graph.Node, beta float64) *graph.Node { // x / (1 - beta^t)
-			power := graph.Pow(graph.Scalar(g, dtypes.Float32, beta), t)
-			return graph.Div(x, graph.OneMinus(power))
+		correct := func(x *graph.Node, beta float64) *graph.Node { // x / (1 - beta^t), without cancellation for small t
+			return graph.Div(x, graph.Neg(graph.Expm1(graph.MulScalar(t, math.Log(beta)))))
 		}
 		d := graph.Div(correct(m, b1), graph.AddScalar(graph.Sqrt(correct(v, b2)), epsilon))
 		if s.WeightDecay > 0 {
@@ -125,20 +130,27 @@ func (s Spec) update(store *model.Store, name string, w, gradient, rate, step *g
 	return graph.Sub(w, graph.Mul(gradient, rate))
 }
 
-// drop is inverted dropout of the units of one site in one step: kept activations grow by 1/(1-p), so that nothing has to
-// change at evaluation. A feature map is dropped as a whole.
-func (s Spec) drop(site string, x, step *graph.Node) *graph.Node {
+// keep draws which units x [batch, ..., units] of a site keeps in each of several steps, of which first (Int32) is the
+// number of the first: (Bool)[steps, batch, units]. A draw depends on the step's number, not on how steps share calls.
+func (s Spec) keep(site string, x, first *graph.Node, steps int) *graph.Node {
 	g, dims := x.Graph(), x.Shape().Dimensions
-	units := shapes.Make(dtypes.Uint32, dims[0], dims[len(dims)-1]) // [batch, units]
+	shape := shapes.Make(dtypes.Uint32, steps, dims[0], dims[len(dims)-1])
+	word := func(x *graph.Node) *graph.Node { return graph.BroadcastToShape(x, shape) }
 	key := tap.Key(s.DropoutSeed, "dropout at "+site, 0)
-	k0 := graph.BroadcastToShape(graph.Scalar(g, dtypes.Uint32, key[0]), units)
-	k1 := graph.BroadcastToShape(graph.BitwiseXor(graph.Scalar(g, dtypes.Uint32, key[1]), graph.ConvertDType(step, dtypes.Uint32)), units)
-	u := tap.Uniform(k0, k1, graph.Iota(g, units, 0), graph.Iota(g, units, 1))
-	keep := graph.GreaterOrEqual(u, graph.Scalar(g, dtypes.Float32, s.Dropout))
-	for keep.Rank() < len(dims) {
+	step := graph.Add(graph.Iota(g, shape, 0), word(graph.ConvertDType(first, dtypes.Uint32)))
+	k0 := word(graph.Scalar(g, dtypes.Uint32, key[0]))
+	k1 := graph.BitwiseXor(word(graph.Scalar(g, dtypes.Uint32, key[1])), step)
+	u := tap.Uniform(k0, k1, graph.Iota(g, shape, 1), graph.Iota(g, shape, 2))
+	return graph.GreaterOrEqual(u, graph.Scalar(g, dtypes.Float32, s.Dropout))
+}
+
+// drop is inverted dropout of x [batch, ..., units], keep being (Bool)[batch, units]: kept activations grow by 1/(1-p), so
+// that nothing has to change at evaluation. A feature map is dropped as a whole.
+func (s Spec) drop(x, keep *graph.Node) *graph.Node {
+	for keep.Rank() < x.Rank() {
 		keep = graph.InsertAxes(keep, 1)
 	}
-	keep = graph.BroadcastToDims(keep, dims...)
+	keep = graph.BroadcastToDims(keep, x.Shape().Dimensions...)
 	return graph.Where(keep, graph.DivScalar(x, 1-s.Dropout), graph.ZerosLike(x))
 }
 
@@ -147,9 +159,9 @@ func (t *trainer) call(order []int32) error {
 	steps := len(order) / t.batch
 	rates := make([]float32, steps)
 	for i := range rates {
-		rates[i] = t.spec.lr(t.step+i, t.spec.Epochs*t.perEpoch)
+		rates[i] = float32(t.spec.lr(t.step+i, t.spec.Epochs*t.perEpoch))
 	}
-	ids := tensors.FromFlatDataAndDimensions(slices.Clone(order), steps, t.batch)
+	ids := tensors.FromFlatDataAndDimensions(order, steps, t.batch) // copies
 	out, err := t.exec.Call(t.images, t.labels, ids, rates, int32(t.step))
 	if err != nil {
 		return fmt.Errorf("training: %w", err)

@@ -60,12 +60,11 @@ func Point(x *graph.Node, name string) *graph.Node {
 	}
 	r.sites = append(r.sites, unit.Site{Name: name, Shape: slices.Clone(x.Shape().Dimensions[1:])})
 	// A node of its own separates those who use the activation after this point from those who took it before.
-	y := graph.Identity(x)
-	if r.Edit != nil {
-		y = r.Edit(name, y)
-		if !y.Shape().Equal(x.Shape()) {
-			exceptions.Panicf("tap.Point(%q): the edit changed the shape from %s to %s", name, x.Shape(), y.Shape())
-		}
+	var y *graph.Node
+	if r.Edit == nil {
+		y = graph.Identity(x)
+	} else if y = r.Edit(name, x); !y.Shape().Equal(x.Shape()) {
+		exceptions.Panicf("tap.Point(%q): the edit changed the shape from %s to %s", name, x.Shape(), y.Shape())
 	}
 	r.nodes[name] = y
 	return y
