@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -31,7 +32,7 @@ func newDoctor(a *app) *cobra.Command {
 		Use:   "doctor",
 		Short: "What works here, what does not, and how to fix it",
 		Long:  "Look at backend, data, store, kernel and Jupyter. Exits with 1 if the main job (directions demo) could not run.",
-		Args:  cobra.NoArgs,
+		Args:  none,
 		RunE: func(*cobra.Command, []string) error {
 			findings := a.examine()
 			if asJSON {
@@ -86,19 +87,20 @@ func (a *app) examine() []finding {
 	}
 	fs = append(fs, f)
 
+	plugins := backend.Plugins(backend.PluginDirs(home))
 	b, err := backend.Open(a.backend, home)
 	f = finding{What: "backend", Needed: true, OK: err == nil}
 	if err != nil {
 		f.Found, f.HowToFix = err.Error(), "./install.sh, or --backend go"
 	} else {
 		f.Found = b.String() + "; " + b.Engine.Description()
-		if b.Kind == "go" {
+		if b.Kind == "go" && len(plugins) == 0 {
 			f.HowToFix = "XLA is many times faster: ./install.sh fetches its plugin"
 		}
 	}
 	fs = append(fs, f)
 	f = finding{What: "XLA plugin", Found: "none in " + strings.Join(backend.PluginDirs(home), ", "), HowToFix: "./install.sh"}
-	if plugins := backend.Plugins(backend.PluginDirs(home)); len(plugins) > 0 {
+	if len(plugins) > 0 {
 		f = finding{What: "XLA plugin", OK: true}
 		for _, p := range plugins {
 			f.Found = strings.TrimSpace(f.Found + " " + p.Kind + ": " + p.Path)
@@ -109,7 +111,10 @@ func (a *app) examine() []finding {
 	}
 	fs = append(fs, f)
 
-	dirs := append(append([]string{}, a.data...), filepath.SplitList(os.Getenv("DIRECTIONS_DATA"))...)
+	dirs := slices.Clone(a.data)
+	if dirs == nil {
+		dirs = filepath.SplitList(os.Getenv("DIRECTIONS_DATA"))
+	}
 	if store != nil {
 		dirs = append(dirs, store.DataDir())
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -23,8 +22,21 @@ func newFigure(a *app) *cobra.Command {
 		Long: "Compute a figure (or read it from the store), draw it as PNG and SVG, and print its table and the paper's claims\n" +
 			"with our numbers. `directions figure list` names the figures.",
 		Example: "  directions figure 1a --preset smoke\n  directions figure 1a --preset quick --data mnist",
-		Args:    cobra.ExactArgs(1),
+		Args:    one("the ID of a figure (`directions figure list`)"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := writable("--json", jsonTo); err != nil {
+				return err
+			}
+			if jsonTo != "-" {
+				if err := writableFolder("--out", out); err != nil {
+					return err
+				}
+			}
+			if opt.Save && opt.Results != "" {
+				if err := writableFolder("--results", opt.Results); err != nil {
+					return err
+				}
+			}
 			opt.Recompute = a.recompute
 			l, err := a.open()
 			if err != nil {
@@ -56,7 +68,7 @@ func newFigure(a *app) *cobra.Command {
 	c.AddCommand(&cobra.Command{
 		Use:   "list",
 		Short: "Name the figures and their presets",
-		Args:  cobra.NoArgs,
+		Args:  none,
 		RunE: func(*cobra.Command, []string) error {
 			t := result.Table{Title: "Figures", Columns: []result.Axis{{Name: "figure"}, {Name: "title"}, {Name: "presets"}, {Name: "data"}}}
 			for _, i := range paper.List() {
@@ -74,9 +86,6 @@ func report(r *paper.Result, out string) error {
 	fig, err := r.Figure()
 	if err != nil {
 		return err
-	}
-	if err := os.MkdirAll(out, 0o755); err != nil {
-		return fmt.Errorf("--out: %w", err)
 	}
 	base := filepath.Join(out, strings.TrimSuffix(paper.FileName(r.ID, r.Preset, r.Data), ".json"))
 	for _, ext := range []string{".png", ".svg"} {
@@ -108,8 +117,11 @@ func newDemo(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Figures 1a and 2a on the data that come with the program, in about a minute",
-		Args:  cobra.NoArgs,
+		Args:  none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := writableFolder("--out", out); err != nil {
+				return err
+			}
 			l, err := a.open()
 			if err != nil {
 				return err

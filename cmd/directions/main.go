@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -49,7 +51,12 @@ func newRoot() *cobra.Command {
 			"Morcos, Barrett, Rabinowitz, Botvinick: On the importance of single directions for generalization (ICLR 2018).",
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Args:          cobra.ArbitraryArgs,
+		RunE:          subcommands,
 	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w; `%s --help` lists the flags", err, c.CommandPath())
+	})
 	f := root.PersistentFlags()
 	f.StringVar(&a.home, "home", "", "folder of trained networks and results (default DIRECTIONS_HOME, or the user's data folder)")
 	f.StringVar(&a.backend, "backend", "", "go, xla:cpu, xla:cuda or xla:/path/to/plugin.so (default GOMLX_BACKEND, or the best there is)")
@@ -74,7 +81,7 @@ func (a *app) open() (*lab.Lab, error) {
 	default:
 		return nil, fmt.Errorf("--verify %q is not one of sample, all", a.verify)
 	}
-	if a.memory < 0 {
+	if a.memory < 0 || a.memory > 1<<40 {
 		return nil, fmt.Errorf("--memory %d: a number of MiB, at least 1 (0 means a quarter of the machine's memory)", a.memory)
 	}
 	if !a.quiet {
@@ -82,4 +89,59 @@ func (a *app) open() (*lab.Lab, error) {
 		opt.Note = func(text string) { fmt.Fprintln(os.Stderr, text) }
 	}
 	return lab.Open(opt)
+}
+
+// subcommands is what a command does that only has commands below it.
+func subcommands(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return c.Help()
+	}
+	c.SuggestionsMinimumDistance = 2 // letters
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		return fmt.Errorf("no command %q; did you mean %s?", args[0], strings.Join(near, " or "))
+	}
+	return fmt.Errorf("no command %q; `%s --help` lists the commands", args[0], c.CommandPath())
+}
+
+// none, one and some say how many arguments a command takes, and what they are.
+func none(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s takes no arguments, but %q was given; `%s --help` lists its flags", c.Name(), args[0], c.CommandPath())
+	}
+	return nil
+}
+
+func one(what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return fmt.Errorf("%s takes one argument, %s; %d were given", c.Name(), what, len(args))
+		}
+		return nil
+	}
+}
+
+func some(what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return fmt.Errorf("%s takes at least one argument, %s", c.Name(), what)
+		}
+		return nil
+	}
+}
+
+const (
+	runArgument    = "a RUN: a name or key from `directions runs list`, or a .safetensors file"
+	storedArgument = "a RUN: a name or key from `directions runs list`"
+	dataArgument   = "the NAME of a data set (`directions data list`)"
+)
+
+// positive refuses a 0 that was asked for, which further down would mean the default, and what is less.
+func positive(c *cobra.Command, names ...string) error {
+	for _, name := range names {
+		f := c.Flags().Lookup(name)
+		if x, err := strconv.ParseFloat(f.Value.String(), 64); f.Changed && (err != nil || !(x > 0)) {
+			return fmt.Errorf("--%s is %s, it must be greater than 0; leave it out for the default", name, f.Value)
+		}
+	}
+	return nil
 }

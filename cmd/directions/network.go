@@ -1,11 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -27,8 +28,11 @@ func newTrain(a *app) *cobra.Command {
 		Short: "Train a network, or find it among those trained before",
 		Example: "  directions train --data mnist10k --net mlp:128,128 --corrupt 0.5 --epochs 60 --name half\n" +
 			"  directions train --data mnist --net mlp:512,512 --lr 0.05 --momentum 0.9 --schedule cosine",
-		Args: cobra.NoArgs,
+		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := positive(cmd, "lr", "batch", "epochs", "evaluate"); err != nil {
+				return err
+			}
 			spec.Corrupt.Method = corrupt.Method(method)
 			l, err := a.open()
 			if err != nil {
@@ -87,6 +91,19 @@ func (t *target) flags(c *cobra.Command) {
 	f.StringVar(&t.png, "png", "", "draw the curve into FILE (.png or .svg)")
 }
 
+// check finds what could keep the result from being written, before it is computed.
+func (t *target) check() error {
+	if t.json == "-" && t.csv == "-" {
+		return errors.New("--json - and --csv -: standard output can take one of them; give the other a file")
+	}
+	if t.png != "" {
+		if _, err := picture(t.png); err != nil {
+			return fmt.Errorf("--png: %w", err)
+		}
+	}
+	return cmp.Or(writable("--json", t.json), writable("--csv", t.csv), writable("--png", t.png))
+}
+
 // run finds the network: a name, a key, or a file of weights.
 func (t *target) run(l *lab.Lab, name string) (*lab.Run, error) {
 	if !strings.HasSuffix(name, ".safetensors") {
@@ -108,11 +125,7 @@ func (t *target) write(value any, csv func(io.Writer) error, table result.Table,
 		return nil
 	}
 	if t.json != "" {
-		err := output(t.json, func(w io.Writer) error {
-			e := json.NewEncoder(w)
-			return e.Encode(value)
-		})
-		if err != nil {
+		if err := output(t.json, func(w io.Writer) error { return json.NewEncoder(w).Encode(value) }); err != nil {
 			return err
 		}
 	}
@@ -131,24 +144,6 @@ func (t *target) write(value any, csv func(io.Writer) error, table result.Table,
 	return drawing(t.png, fig)
 }
 
-// output writes a file whole or not at all, or to standard output.
-func output(path string, write func(io.Writer) error) error {
-	if path == "-" {
-		return write(os.Stdout)
-	}
-	return result.WriteFile(path, write)
-}
-
-func drawing(path string, fig *figure.Figure) error {
-	switch strings.ToLower(filepath.Ext(path)) {
-	case ".png":
-		return output(path, fig.WritePNG)
-	case ".svg":
-		return output(path, fig.WriteSVG)
-	}
-	return fmt.Errorf("cannot draw into %q: the name must end in .png or .svg", path)
-}
-
 func newAblate(a *app) *cobra.Command {
 	t := &target{}
 	spec := ablate.Spec{}
@@ -160,15 +155,26 @@ func newAblate(a *app) *cobra.Command {
 			"RUN is a name or key (directions runs list), or a .safetensors file with PyTorch's names and layout.",
 		Example: "  directions ablate half --orders 10 --points 20 --json -\n" +
 			"  directions ablate mynet.safetensors --net mlp:512,512 --data mnist --png curve.png",
-		Args: cobra.ExactArgs(1),
+		Args: one(runArgument),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := cmp.Or(positive(cmd, "orders", "points"), t.check()); err != nil {
+				return err
+			}
 			var err error
 			if spec.To, err = unit.ParseTarget(to); err != nil {
 				return fmt.Errorf("--to: %w", err)
 			}
+			if spec.To == unit.Itself {
+				return errors.New("--to itself would change nothing; it is one of zero, mean, value:NUMBER")
+			}
 			if orders != "" {
 				if spec.Given, err = readOrderings(orders); err != nil {
 					return err
+				}
+				for _, name := range []string{"orders", "seed", "points"} {
+					if cmd.Flags().Changed(name) && (name != "points" || len(spec.Given.Grid) > 0) {
+						return fmt.Errorf("--%s and --orders-file: the file decides that; leave --%s out", name, name)
+					}
 				}
 			}
 			spec.Sites = t.sites
@@ -216,6 +222,9 @@ func readOrderings(path string) (*ablate.Orderings, error) {
 	}
 	defer f.Close()
 	o, err := ablate.ReadOrderings(f)
+	if errors.Is(err, io.EOF) {
+		err = errors.New("the file is empty; see `directions ablate --help` for what it should hold")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("--orders-file %s: %w", path, err)
 	}
@@ -231,8 +240,11 @@ func newNoise(a *app) *cobra.Command {
 		Long: "Add Gaussian noise to every unit, scaled by the unit's own standard deviation over the training set.\n" +
 			"RUN is a name or key (directions runs list), or a .safetensors file with PyTorch's names and layout.",
 		Example: "  directions noise half --repeats 5 --png noise.png",
-		Args:    cobra.ExactArgs(1),
+		Args:    one(runArgument),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := cmp.Or(positive(cmd, "repeats"), t.check()); err != nil {
+				return err
+			}
 			spec.Sites = t.sites
 			l, err := a.open()
 			if err != nil {

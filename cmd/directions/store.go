@@ -2,27 +2,23 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/seed-ea9a9d67/directions/datasets"
-	"github.com/seed-ea9a9d67/directions/pkg/fit"
 	"github.com/seed-ea9a9d67/directions/pkg/result"
 )
 
 func newRuns(a *app) *cobra.Command {
-	c := &cobra.Command{Use: "runs", Short: "Trained networks in the store: list, show, rm, gc"}
+	c := &cobra.Command{Use: "runs", Short: "Trained networks in the store: list, show, rm, gc", RunE: subcommands}
 	c.AddCommand(&cobra.Command{
 		Use:   "list",
 		Short: "List trained networks, the newest first",
-		Args:  cobra.NoArgs,
+		Args:  none,
 		RunE: func(*cobra.Command, []string) error {
 			l, err := a.open()
 			if err != nil {
@@ -43,7 +39,7 @@ func newRuns(a *app) *cobra.Command {
 	show := &cobra.Command{
 		Use:   "show RUN",
 		Short: "Show a network: its specification, loss and accuracy",
-		Args:  cobra.ExactArgs(1),
+		Args:  one(storedArgument),
 		RunE: func(_ *cobra.Command, args []string) error {
 			l, err := a.open()
 			if err != nil {
@@ -68,7 +64,7 @@ func newRuns(a *app) *cobra.Command {
 	c.AddCommand(&cobra.Command{
 		Use:   "rm RUN",
 		Short: "Remove a trained network",
-		Args:  cobra.ExactArgs(1),
+		Args:  one(storedArgument),
 		RunE: func(_ *cobra.Command, args []string) error {
 			l, err := a.open()
 			if err != nil {
@@ -78,7 +74,11 @@ func newRuns(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return l.Store().Remove(r.Key)
+			if err := l.Store().Remove(r.Key); err != nil {
+				return err
+			}
+			fmt.Println("removed", r.Key, r.Name)
+			return nil
 		},
 	})
 	unfinished := false
@@ -87,7 +87,7 @@ func newRuns(a *app) *cobra.Command {
 		Short: "Delete what interrupted processes left behind",
 		Long: "Delete temporary files and locks of processes that died. With --unfinished also the saved states of trainings\n" +
 			"that were interrupted, which then cannot go on. Finished networks and results are never touched.",
-		Args: cobra.NoArgs,
+		Args: none,
 		RunE: func(*cobra.Command, []string) error {
 			l, err := a.open()
 			if err != nil {
@@ -106,14 +106,14 @@ func newRuns(a *app) *cobra.Command {
 				return err
 			}
 			for _, e := range entries {
-				dir := l.Store().RunDir(e.Key)
-				_, err := os.Stat(filepath.Join(dir, fit.StateFile))
-				if _, done := os.Stat(filepath.Join(dir, "done")); err == nil && errors.Is(done, fs.ErrNotExist) {
-					if err := l.Store().Remove(e.Key); err != nil {
-						return err
-					}
-					fmt.Println("removed the unfinished run", e.Key)
+				if l.Finished(e.Key) {
+					continue
 				}
+				if err := l.Store().Remove(e.Key); err != nil {
+					fmt.Fprintln(os.Stderr, err) // somebody trains it now
+					continue
+				}
+				fmt.Println("removed the unfinished run", e.Key)
 			}
 			return nil
 		},
@@ -124,11 +124,11 @@ func newRuns(a *app) *cobra.Command {
 }
 
 func newData(a *app) *cobra.Command {
-	c := &cobra.Command{Use: "data", Short: "Data sets: list, fetch, verify"}
+	c := &cobra.Command{Use: "data", Short: "Data sets: list, fetch, verify", RunE: subcommands}
 	c.AddCommand(&cobra.Command{
 		Use:   "list",
 		Short: "List the data sets and whether they are on this machine",
-		Args:  cobra.NoArgs,
+		Args:  none,
 		RunE: func(*cobra.Command, []string) error {
 			l, err := a.open()
 			if err != nil {
@@ -146,7 +146,7 @@ func newData(a *app) *cobra.Command {
 	c.AddCommand(&cobra.Command{
 		Use:   "fetch NAME…",
 		Short: "Download data sets, with checksums; goes on where it was interrupted",
-		Args:  cobra.MinimumNArgs(1),
+		Args:  some(dataArgument),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := a.open()
 			if err != nil {

@@ -418,7 +418,7 @@ func TestCurve(t *testing.T) {
 	half := r.SD[1]
 	require.Equal(t, result.Curve{
 		Name: "20 % corrupted", N: 2, Band: "± s.d. over 2 orderings",
-		XAxis: result.Axis{Name: "ablated", Unit: "units"}, YAxis: result.Axis{Name: "accuracy", Unit: "fraction"},
+		XAxis: result.Axis{Name: "units ablated"}, YAxis: result.Axis{Name: "accuracy", Unit: "fraction"},
 		X: []float64{0, 2, 5}, Y: []float64{0.9, 0.55, 0.1},
 		Lo: []float64{0.9, 0.55 - half, 0.1}, Hi: []float64{0.9, 0.55 + half, 0.1},
 	}, c)

@@ -81,7 +81,7 @@ func AUC(fraction, accuracy []float64) float64 {
 func (r Result) Curve(name string) result.Curve {
 	c := result.Curve{
 		Name:  name,
-		XAxis: result.Axis{Name: "ablated", Unit: "units"},
+		XAxis: result.Axis{Name: "units ablated"},
 		YAxis: result.Axis{Name: "accuracy", Unit: "fraction"},
 		N:     len(r.Correct),
 		Y:     append([]float64(nil), r.Mean...),

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/seed-ea9a9d67/directions/datasets"
@@ -78,18 +80,28 @@ func (l *Lab) probe(ctx context.Context, r *Run, on On, opt probe.Options) (*pro
 }
 
 // trainingMoments measures mean and s.d. of every unit over the whole training set of a run, which both noise scales and
-// mean ablation are defined by, whatever the examples are on which the network is scored.
-func (l *Lab) trainingMoments(ctx context.Context, r *Run) (map[string]probe.Moments, error) {
+// mean ablation are defined by, whatever the examples are on which the network is scored. What the network will be scored
+// on is checked before the work, as are the names of the sites.
+func (l *Lab) trainingMoments(ctx context.Context, r *Run, on On, sites []string) (map[string]probe.Moments, error) {
+	if on != (On{}).withDefaults() {
+		if _, _, err := l.split(ctx, r, on); err != nil {
+			return nil, err
+		}
+	}
 	p, err := l.Probe(ctx, r, On{}, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer p.Close()
-	return p.Moments(ctx)
+	return p.Moments(ctx, sites...)
 }
 
 // Ablate computes, or loads, the cumulative ablation of a run.
 func (l *Lab) Ablate(ctx context.Context, r *Run, on On, spec ablate.Spec) (ablate.Result, error) {
+	if spec.Given != nil && len(spec.Sites) > 0 && !slices.Equal(spec.Sites, spec.Given.Sites) {
+		return ablate.Result{}, fmt.Errorf("ablation of %s: the given orderings are of sites %q, but sites %q "+
+			"are asked for; leave sites out", r.Label(), spec.Given.Sites, spec.Sites)
+	}
 	spec, on = spec.WithDefaults(), on.withDefaults()
 	config := map[string]any{"run": r.Spec, "on": on, "ablate": spec}
 	return compute(ctx, l, r, "ablation", []any{on, spec}, config,
@@ -97,7 +109,7 @@ func (l *Lab) Ablate(ctx context.Context, r *Run, on On, spec ablate.Spec) (abla
 			started := time.Now()
 			opt := probe.Options{Memory: l.opt.Memory, Verify: l.opt.Verify}
 			if spec.To.Kind == unit.KindMean {
-				moments, err := l.trainingMoments(ctx, r)
+				moments, err := l.trainingMoments(ctx, r, on, sitesOf(spec))
 				if err != nil {
 					return ablate.Result{}, err
 				}
@@ -106,20 +118,21 @@ func (l *Lab) Ablate(ctx context.Context, r *Run, on On, spec ablate.Spec) (abla
 					opt.Mean[site] = m.Mean
 				}
 			}
-			meter := &lazyMeter{}
-			defer meter.done()
-			opt.Advance = meter.advance
-			p, err := l.probe(ctx, r, on, opt)
-			if err != nil {
+			p := &metered{}
+			opt.Advance = p.advance
+			var err error
+			if p.Probe, err = l.probe(ctx, r, on, opt); err != nil {
 				return ablate.Result{}, err
 			}
-			defer p.Close()
+			defer p.end()
 			prepare := time.Since(started).Seconds()
-			// k = 0 and k = all units are shared by all orderings
-			total := (spec.Orders*(spec.Points-2) + 2) * p.Examples()
-			meter.start(l.opt.Progress, "ablating "+r.Label(), total, "examples × edits")
-			if old != nil {
-				meter.advance(len(old.Correct) * (spec.Points - 2) * p.Examples())
+			p.start = func() Meter {
+				shared, own := points(p.Sites(), spec)
+				m := l.opt.Progress.Start("ablating "+r.Label(), (shared+spec.Orders*own)*p.Examples(), "examples × edits")
+				if old != nil {
+					m.Advance((shared + len(old.Correct)*own) * p.Examples())
+				}
+				return m
 			}
 			res, err := ablate.Cumulative(ctx, p, spec, ablate.Options{Resume: old, Done: save})
 			res.Seconds.Prepare += prepare
@@ -130,12 +143,17 @@ func (l *Lab) Ablate(ctx context.Context, r *Run, on On, spec ablate.Spec) (abla
 
 // Noise computes, or loads, the noise sweep of a run.
 func (l *Lab) Noise(ctx context.Context, r *Run, on On, spec noise.Spec) (noise.Result, error) {
+	for _, scale := range spec.Scales {
+		if math.IsNaN(scale) || math.IsInf(scale, 0) { // which the key cannot hold
+			return noise.Result{}, fmt.Errorf("noise of %s: scale %v is not a finite number > 0", r.Label(), scale)
+		}
+	}
 	spec, on = spec.WithDefaults(), on.withDefaults()
 	config := map[string]any{"run": r.Spec, "on": on, "noise": spec}
 	return compute(ctx, l, r, "noise", []any{on, spec}, config,
 		func(old *noise.Result, save func(noise.Result) error) (noise.Result, error) {
 			started := time.Now()
-			moments, err := l.trainingMoments(ctx, r)
+			moments, err := l.trainingMoments(ctx, r, on, spec.Sites)
 			if err != nil {
 				return noise.Result{}, err
 			}
@@ -143,18 +161,19 @@ func (l *Lab) Noise(ctx context.Context, r *Run, on On, spec noise.Spec) (noise.
 			for site, m := range moments {
 				sd[site] = m.SD
 			}
-			meter := &lazyMeter{}
-			defer meter.done()
-			p, err := l.probe(ctx, r, on, probe.Options{Memory: l.opt.Memory, Verify: l.opt.Verify, Advance: meter.advance})
-			if err != nil {
+			p := &metered{}
+			if p.Probe, err = l.Probe(ctx, r, on, p.advance); err != nil {
 				return noise.Result{}, err
 			}
-			defer p.Close()
+			defer p.end()
 			prepare := time.Since(started).Seconds()
-			total := (spec.Repeats*len(spec.Scales) + 1) * p.Examples()
-			meter.start(l.opt.Progress, "adding noise to "+r.Label(), total, "examples × edits")
-			if old != nil {
-				meter.advance(len(old.Correct) * len(spec.Scales) * p.Examples())
+			p.start = func() Meter {
+				each := len(spec.Scales) * p.Examples()
+				m := l.opt.Progress.Start("adding noise to "+r.Label(), spec.Repeats*each+p.Examples(), "examples × edits")
+				if old != nil {
+					m.Advance(len(old.Correct)*each + p.Examples())
+				}
+				return m
 			}
 			res, err := noise.Sweep(ctx, p, sd, spec, noise.Options{Resume: old, Done: save})
 			res.Seconds.Prepare += prepare
@@ -163,23 +182,62 @@ func (l *Lab) Noise(ctx context.Context, r *Run, on On, spec noise.Spec) (noise.
 		}, noise.Result.Complete)
 }
 
-// lazyMeter forwards to a meter that starts after those who advance it were made.
-type lazyMeter struct{ m Meter }
-
-func (z *lazyMeter) start(p Progress, title string, total int, what string) {
-	z.m = p.Start(title, total, what)
+// sitesOf names the sites of an ablation; none means all.
+func sitesOf(spec ablate.Spec) []string {
+	if spec.Given != nil {
+		return spec.Given.Sites
+	}
+	return spec.Sites
 }
 
-func (z *lazyMeter) advance(n int) {
-	if z.m != nil {
-		z.m.Advance(n)
+// points counts the sets of edits that all orderings share, no units and all units, and those that each has for itself.
+func points(sites []unit.Site, spec ablate.Spec) (shared, own int) {
+	chosen, _ := unit.Select(sites, sitesOf(spec)) // who counts has checked the names
+	units := 0
+	for _, s := range chosen {
+		units += s.Units()
+	}
+	grid := ablate.Grid(units, spec.Points)
+	if spec.Given != nil && len(spec.Given.Grid) > 0 {
+		grid = spec.Given.Grid
+	}
+	shared = 1
+	for _, k := range grid {
+		switch {
+		case k == units:
+			shared++
+		case k > 0:
+			own++
+		}
+	}
+	return shared, own
+}
+
+// metered is a probe whose meter starts with the first evaluation: a request that is refused shows none.
+type metered struct {
+	*probe.Probe
+	start func() Meter
+	meter Meter
+}
+
+func (p *metered) Evaluate(ctx context.Context, sets [][]unit.Edit) ([]unit.Score, unit.Receipt, error) {
+	if p.meter == nil {
+		p.meter = p.start()
+	}
+	return p.Probe.Evaluate(ctx, sets)
+}
+
+func (p *metered) advance(n int) {
+	if p.meter != nil {
+		p.meter.Advance(n)
 	}
 }
 
-func (z *lazyMeter) done() {
-	if z.m != nil {
-		z.m.Done()
+func (p *metered) end() {
+	if p.meter != nil {
+		p.meter.Done()
 	}
+	p.Close()
 }
 
 // compute returns the stored result of an analysis of a run, or computes it: from what an interrupted computation left,

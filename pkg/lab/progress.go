@@ -67,13 +67,32 @@ func (s State) line(count string) string {
 	case s.Elapsed >= time.Second:
 		text += ", " + clockText(s.Elapsed)
 	}
-	if !s.Ended && s.Left > 0 {
-		text += ", about " + clockText(max(s.Left, time.Second)) + " left"
-	}
+	text += s.left()
 	if s.Note != "" {
 		text += " (" + s.Note + ")"
 	}
 	return text
+}
+
+// left is the end of the line that tells the time left, empty if it is not known.
+func (s State) left() string {
+	if s.Ended || s.Left <= 0 {
+		return ""
+	}
+	return ", about " + clockText(max(s.Left, time.Second)) + " left"
+}
+
+// narrow is the line beside a bar, in so many columns. What has no room goes: first the note, then the time so far, the
+// count (the bar has the percentage) and the end of the title. The time left stays.
+func (s State) narrow(count string, columns int) string {
+	for _, drop := range []func(){func() {}, func() { s.Note = "" }, func() { s.Elapsed = 0 }} {
+		drop()
+		if text := s.line(count); len([]rune(text)) <= columns {
+			return text
+		}
+	}
+	left := s.left()
+	return clip(clip(s.Title, columns-len([]rune(left)))+left, columns)
 }
 
 // clockText writes a duration as a person would: "0.4 s", "12 s", "3 min 20 s", "1 h 05 min".
@@ -141,6 +160,9 @@ func (m *meter) Advance(n int) {
 	}
 	m.state.Done += n
 	now := m.now()
+	if now.Sub(m.begun) < headStart {
+		m.pace = pace{}
+	}
 	m.pace.add(now, m.state.Done)
 	m.refresh(now)
 }
@@ -189,6 +211,7 @@ type pace struct {
 const (
 	paceWindow  = 30 * time.Second
 	paceReports = 5
+	headStart   = 50 * time.Millisecond // what is done so soon was done in an earlier session, and tells nothing of the rate
 )
 
 func (p *pace) add(now time.Time, done int) {
@@ -280,7 +303,7 @@ func (sc *screen) open() func(State) {
 			// The total itself is never set: the library would take the bar for finished and stop drawing it.
 			b.Set(min(s.Done, s.Total-1))
 		}
-		b.Describe(clip(s.line(count), sc.width()-barColumns-1))
+		b.Describe(s.narrow(count, sc.width()-barColumns-1))
 	}
 }
 

@@ -214,7 +214,7 @@ func TestBarsOfNestedMeters(t *testing.T) {
 	inner := p.Start("training", 100, "epochs")
 	c.pass(30 * time.Second)
 	inner.Advance(50)
-	require.Equal(t, []string{"  50% ██████████░░░░░░░░░░  training: 50 of 100 epochs, 30 s, about …"}, screenful(out.String()))
+	require.Equal(t, []string{"  50% ██████████░░░░░░░░░░  training, about 30 s left"}, screenful(out.String()))
 	columns = 120
 	c.pass(30 * time.Second)
 	inner.Advance(50)
@@ -243,6 +243,41 @@ func TestBarOfUnknownLength(t *testing.T) {
 	require.Contains(t, lines[0], "reading: 7 files, 2 s")
 	m.Done()
 	require.Equal(t, []string{"reading: 7 files in 2 s", ""}, screenful(out.String()))
+}
+
+func TestNarrowLinesKeepTheTimeLeft(t *testing.T) {
+	s := State{
+		Title: "training mlp:512,512 on mnist, 20 % labels corrupted", What: "epochs", Note: "loss 0.31", Done: 29, Total: 120,
+		Elapsed: 154 * time.Second, Left: 310 * time.Second,
+	}
+	for columns, want := range map[int]string{
+		120: "training mlp:512,512 on mnist, 20 % labels corrupted: 29 of 120 epochs, 2 min 34 s, about 5 min 10 s left (loss 0.31)",
+		110: "training mlp:512,512 on mnist, 20 % labels corrupted: 29 of 120 epochs, 2 min 34 s, about 5 min 10 s left",
+		100: "training mlp:512,512 on mnist, 20 % labels corrupted: 29 of 120 epochs, about 5 min 10 s left",
+		80:  "training mlp:512,512 on mnist, 20 % labels corrupted, about 5 min 10 s left",
+		49:  "training mlp:512,512 on m…, about 5 min 10 s left", // beside the bar, in 80 columns
+		24:  "…, about 5 min 10 s left",
+		10:  "…, about …",
+		0:   "…",
+	} {
+		got := s.narrow("29 of 120 epochs", columns)
+		require.Equal(t, want, got, "%d columns", columns)
+		require.LessOrEqual(t, len([]rune(got)), max(columns, 1))
+	}
+	s.Left = 0
+	require.Equal(t, "training…", s.narrow("29 of 120 epochs", 9), "not known yet")
+}
+
+func TestEstimateOfAResumedJob(t *testing.T) {
+	// 16 of 60 epochs come from an earlier session, at once; then each takes 5 s.
+	c := newClock()
+	var last State
+	m := reporter{now: c.now, open: func() func(State) { return func(s State) { last = s } }}.Start("training", 60, "epochs")
+	m.Advance(16)
+	require.Zero(t, last.Left)
+	c.pass(5 * time.Second)
+	m.Advance(1)
+	require.Equal(t, 43*5*time.Second, last.Left)
 }
 
 func TestFit(t *testing.T) {

@@ -42,6 +42,9 @@ func (s Spec) WithDefaults() Spec {
 	} else {
 		s.Corrupt = s.Corrupt.WithDefaults()
 	}
+	if e, err := datasets.Lookup(s.Data); err == nil && s.Examples == e.TrainN {
+		s.Examples = 0
+	}
 	return s
 }
 
@@ -55,8 +58,8 @@ func (s Spec) Key() (string, error) {
 	if s.Examples < 0 || s.Examples > e.TrainN {
 		return "", fmt.Errorf("examples is %d; data set %s has %d training examples (0 means all)", s.Examples, s.Data, e.TrainN)
 	}
-	if s.Examples == e.TrainN {
-		s.Examples = 0
+	if _, _, err := corrupt.Labels([]int32{0}, 2, s.Corrupt); err != nil { // checks the spec; any label will do
+		return "", err
 	}
 	if err := s.Fit.Check(); err != nil {
 		return "", err
@@ -148,7 +151,8 @@ func (l *Lab) loadRun(key string) (*Run, error) {
 		err = fmt.Errorf("it says that its key is %q", r.Key)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the run in %s is damaged: %w; delete that folder to train it again", dir, err)
+		// Not %w: a file missing from a finished run must not look like a run that is not there.
+		return nil, fmt.Errorf("the run in %s is damaged: %v; delete that folder to train it again", dir, err)
 	}
 	return r, nil
 }
@@ -159,8 +163,14 @@ func readRun(dir string, done []byte) (*Run, error) {
 		return nil, err
 	}
 	var r Run
-	if err := json.Unmarshal(text, &r); err != nil {
+	var raw struct {
+		Spec json.RawMessage `json:"spec"`
+	}
+	if err := errors.Join(json.Unmarshal(text, &r), json.Unmarshal(text, &raw)); err != nil {
 		return nil, fmt.Errorf("%s: %w", specFile, err)
+	}
+	if r.Final == nil || !isKeyOf(r.Key, r.Data, raw.Spec) {
+		return nil, fmt.Errorf("%s is not as it was written: its key does not fit its specification", specFile)
 	}
 	var sum string
 	if err := json.Unmarshal(done, &sum); err != nil || sum != r.Weights {
@@ -185,6 +195,24 @@ func readRun(dir string, done []byte) (*Run, error) {
 		return nil, err
 	}
 	return &r, nil
+}
+
+// isKeyOf reports whether a specification has that key, under this or an earlier version of training. It hashes the text
+// of the file, so that a run stays readable when Spec gains fields.
+func isKeyOf(key, data string, spec json.RawMessage) bool {
+	for version := trainingVersion; version > 0; version-- {
+		if k, err := result.Key("run", version, data, spec); err == nil && k == key {
+			return true
+		}
+	}
+	return false
+}
+
+// Finished reports whether the store has the trained network of that key, whole or damaged later, and not only what an
+// interrupted training left.
+func (l *Lab) Finished(key string) bool {
+	_, err := os.Lstat(filepath.Join(l.store.RunDir(key), doneFile))
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // Runs lists the finished runs of the store, the newest first. Runs that cannot be read are in the error, which does not
@@ -214,7 +242,7 @@ func (l *Lab) Find(name string) (*Run, error) {
 	runs, err := l.Runs()
 	var found []*Run
 	for _, r := range runs {
-		if r.Name == name || r.Key == name {
+		if r.Key == name || r.Name == name && name != "" {
 			return r, nil
 		}
 		if len(name) >= 4 && strings.HasPrefix(r.Key, name) {
@@ -299,17 +327,21 @@ func ReadHistory(r io.Reader) ([]fit.Epoch, error) {
 	}
 	var history []fit.Epoch
 	for i, row := range rows[1:] {
+		if row[0] != strconv.Itoa(i+1) {
+			return nil, fmt.Errorf("%s, line %d: epoch is %q, expected %d", historyFile, i+2, row[0], i+1)
+		}
+		measured := strings.Join(row[4:], "") != ""
 		var x [8]float64
 		for k, field := range row {
-			if field == "" && k >= 4 {
-				continue
+			if k >= 4 && !measured {
+				break
 			}
 			if x[k], err = strconv.ParseFloat(field, 64); err != nil {
-				return nil, fmt.Errorf("%s, line %d: %w", historyFile, i+2, err)
+				return nil, fmt.Errorf("%s, line %d: %s: %w", historyFile, i+2, historyColumns[k], err)
 			}
 		}
-		e := fit.Epoch{Epoch: int(x[0]), LR: x[1], Loss: x[2], Accuracy: x[3]}
-		if row[4] != "" {
+		e := fit.Epoch{Epoch: i + 1, LR: x[1], Loss: x[2], Accuracy: x[3]}
+		if measured {
 			e.Measured = &fit.Measured{TrainLoss: x[4], TrainAccuracy: x[5], TestLoss: x[6], TestAccuracy: x[7]}
 		}
 		history = append(history, e)
@@ -340,10 +372,13 @@ func (r *Run) Table() result.Table {
 	return t
 }
 
-// Label is what people call the run: its name, or the beginning of its key.
+// Label is what people call the run: its name, the file it came from, or the beginning of its key.
 func (r *Run) Label() string {
-	if r.Name != "" {
+	switch {
+	case r.Name != "":
 		return r.Name
+	case r.Source != "":
+		return filepath.Base(r.Source)
 	}
 	return r.Key[:8]
 }

@@ -68,10 +68,20 @@ func (l *Lab) train(ctx context.Context, spec Spec, key, name string) (*Run, err
 	if spec.Corrupt.Fraction > 0 {
 		title += fmt.Sprintf(", %g %% labels corrupted", 100*spec.Corrupt.Fraction)
 	}
-	meter := l.opt.Progress.Start(title, spec.Fit.Epochs, "epochs")
-	defer meter.Done()
+	var meter Meter // starts after the note that says where a training goes on
+	defer func() {
+		if meter != nil {
+			meter.Done()
+		}
+	}()
 	res, err := fit.Train(ctx, b, net, train, set.Test, spec.Fit, fit.Options{
-		Dir: l.store.RunDir(key), Key: key, Advance: meter.Advance,
+		Dir: l.store.RunDir(key), Key: key,
+		Advance: func(epochs int) {
+			if meter == nil {
+				meter = l.opt.Progress.Start(title, spec.Fit.Epochs, "epochs")
+			}
+			meter.Advance(epochs)
+		},
 		Note: func(text string) { l.Note("%s: %s", title, text) },
 		OnEpoch: func(e fit.Epoch) error {
 			meter.Note(fmt.Sprintf("loss %.4f, accuracy %.4f", e.Loss, e.Accuracy))

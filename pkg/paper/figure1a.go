@@ -70,6 +70,7 @@ func compute1a(ctx context.Context, l *lab.Lab, p plan) (*Result, error) {
 			return nil, err
 		}
 		all = append(all, a)
+		r.Manifest.Seconds += run.Seconds + a.Seconds.Total // of the sessions that computed them
 		f := run.Spec.Corrupt.Fraction
 		r.Curves = append(r.Curves, a.Curve(percent(f)))
 		_, d := stat.MeanSD(a.AUCs)

@@ -15,7 +15,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/seed-ea9a9d67/directions/datasets"
 	"github.com/seed-ea9a9d67/directions/pkg/figure"
@@ -122,11 +121,22 @@ func Compute(ctx context.Context, l *lab.Lab, id string, opt Options) (*Result, 
 	if err != nil {
 		return nil, err
 	}
+	r, err := d.result(ctx, l, opt)
+	if err != nil {
+		return nil, fmt.Errorf("figure %s: %w", id, err)
+	}
+	return r, nil
+}
+
+func (d design) result(ctx context.Context, l *lab.Lab, opt Options) (*Result, error) {
 	if opt.Preset == "" {
 		opt.Preset = "smoke"
 	}
 	if !slices.Contains(d.Presets, opt.Preset) {
-		return nil, fmt.Errorf("figure %s: preset %q is not one of %v", id, opt.Preset, d.Presets)
+		return nil, fmt.Errorf("preset %q is not one of %v", opt.Preset, d.Presets)
+	}
+	if opt.Save && opt.Results == "" {
+		return nil, errors.New("the result is to be saved, but there is no folder for it (Options.Results, --results)")
 	}
 	if opt.Data == "" {
 		opt.Data = "mnist"
@@ -136,20 +146,20 @@ func Compute(ctx context.Context, l *lab.Lab, id string, opt Options) (*Result, 
 	}
 	e, err := datasets.Lookup(opt.Data)
 	if err != nil {
-		return nil, fmt.Errorf("figure %s: %w", id, err)
+		return nil, err
 	}
 	if !slices.Contains(d.Data, opt.Data) {
-		return nil, fmt.Errorf("figure %s: data set %q is not one of %v", id, opt.Data, d.Data)
+		return nil, fmt.Errorf("data set %q is not one of %v", opt.Data, d.Data)
 	}
 	p, err := d.plan(opt.Preset, opt.Data)
 	if err != nil {
-		return nil, fmt.Errorf("figure %s: %w", id, err)
+		return nil, err
 	}
-	key, err := result.Key("figure", version, id, e.Hash(), p.Spec)
+	key, err := result.Key("figure", version, d.ID, e.Hash(), p.Spec)
 	if err != nil {
-		return nil, fmt.Errorf("figure %s: %w", id, err)
+		return nil, err
 	}
-	file := filepath.Join(opt.Results, FileName(id, opt.Preset, opt.Data))
+	file := filepath.Join(opt.Results, FileName(d.ID, opt.Preset, opt.Data))
 	r := new(Result)
 	if !opt.Recompute {
 		if opt.Results != "" {
@@ -159,34 +169,31 @@ func Compute(ctx context.Context, l *lab.Lab, id string, opt Options) (*Result, 
 				r.Manifest = m
 				return r, nil
 			case err == nil:
-				l.Note("%s belongs to another version of figure %s; computing it anew", file, id)
+				l.Note("%s belongs to another version of figure %s; computing it anew", file, d.ID)
 			case !errors.Is(err, fs.ErrNotExist):
-				return nil, fmt.Errorf("figure %s: %w", id, err)
+				return nil, err
 			}
 		}
 		r = new(Result)
 		m, ok, err := l.Store().Get(key, r)
 		if err != nil {
-			return nil, fmt.Errorf("figure %s: %w", id, err)
+			return nil, err
 		}
 		if ok {
 			r.Manifest = m
 			return r, save(r, file, opt)
 		}
 	}
-	started := time.Now()
-	r, err = d.compute(ctx, l, p)
-	if err != nil {
-		return nil, fmt.Errorf("figure %s: %w", id, err)
+	if r, err = d.compute(ctx, l, p); err != nil {
+		return nil, err
 	}
-	r.ID, r.Title, r.Preset, r.Data = id, d.Title, opt.Preset, opt.Data
+	r.ID, r.Title, r.Preset, r.Data = d.ID, d.Title, opt.Preset, opt.Data
 	r.Caption = append(r.Caption, caption(opt.Preset, p.Narrowing))
-	inputs := r.Manifest.Inputs
+	inputs, seconds := r.Manifest.Inputs, r.Manifest.Seconds
 	r.Manifest = l.Manifest(key, p.Spec, inputs)
-	r.Manifest.Seeds, r.Manifest.Narrowing = p.Seeds, p.Narrowing
-	r.Manifest.Seconds = time.Since(started).Seconds()
+	r.Manifest.Seeds, r.Manifest.Narrowing, r.Manifest.Seconds = p.Seeds, p.Narrowing, seconds
 	if err := l.Store().Put(key, r.Manifest, r); err != nil {
-		return nil, fmt.Errorf("figure %s: %w", id, err)
+		return nil, err
 	}
 	return r, save(r, file, opt)
 }
@@ -194,9 +201,6 @@ func Compute(ctx context.Context, l *lab.Lab, id string, opt Options) (*Result, 
 func save(r *Result, file string, opt Options) error {
 	if !opt.Save {
 		return nil
-	}
-	if opt.Results == "" {
-		return errors.New("no folder to save the result in (Options.Results)")
 	}
 	if err := os.MkdirAll(opt.Results, 0o755); err != nil {
 		return err
