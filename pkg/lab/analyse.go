@@ -262,16 +262,19 @@ func compute[T any](ctx context.Context, l *Lab, r *Run, kind string, request []
 			return value, nil
 		}
 	}
+	b, err := l.Backend()
+	if err != nil {
+		return fail(err)
+	}
 	var old *T
 	var partial T
-	if _, ok, err := l.store.GetPartial(key, &partial); err != nil {
+	if begun, ok, err := l.store.GetPartial(key, &partial); err != nil {
 		return fail(err)
-	} else if ok {
+	} else if ok && begun.Backend == b.Kind {
 		old = &partial
 		l.Note("%s of %s: going on from a partial result", kind, r.Label())
-	}
-	if _, err := l.Backend(); err != nil {
-		return fail(err)
+	} else if ok {
+		l.Note("%s of %s: starting over: the partial result was computed by %s, this is %s", kind, r.Label(), begun.Backend, b.Kind)
 	}
 	m := l.Manifest(key, config, map[string]string{"network": r.Key, "data": r.Data})
 	started := time.Now()

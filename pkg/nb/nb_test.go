@@ -137,6 +137,9 @@ func TestManifestTable(t *testing.T) {
 		{"input mnist", "sha256:77"}, {"version of go", "1.26"}, {"backend", "xla:cpu"}, {"computed in", "12.3 s"},
 		{"narrower than the paper", "one seed; 10 orderings"},
 	}, manifest(m).Rows)
+	long := manifest(result.Manifest{Config: strings.Repeat("x", 1000)}).Rows[0][1].(string)
+	require.Less(t, len(long), 500)
+	require.Contains(t, long, "the whole is in the result's file")
 	require.Equal(t, "{Channel:<nil>}", manifest(result.Manifest{Config: struct{ Channel chan int }{}}).Rows[0][1])
 }
 

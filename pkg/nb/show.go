@@ -106,6 +106,9 @@ func showOne(out output, item any, nilAllowed bool) error {
 	return nil
 }
 
+// longConfig is how much of a configuration a manifest's table shows, in bytes.
+const longConfig = 400
+
 // claims makes a table of claims.
 func claims(cs []result.Claim) result.Table {
 	t := result.Table{Columns: []result.Axis{{Name: "Claim"}, {Name: "Test"}, {Name: "Found"}, {Name: "Holds"}}}
@@ -132,6 +135,9 @@ func manifest(m result.Manifest) result.Table {
 		text, err := json.Marshal(m.Config)
 		if err != nil {
 			text = fmt.Appendf(nil, "%+v", m.Config)
+		}
+		if len(text) > longConfig {
+			text = append(text[:longConfig:longConfig], " … (the whole is in the result's file)"...)
 		}
 		row("configuration", string(text))
 	}

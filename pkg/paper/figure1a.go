@@ -70,7 +70,8 @@ func compute1a(ctx context.Context, l *lab.Lab, p plan) (*Result, error) {
 			return nil, err
 		}
 		all = append(all, a)
-		r.Manifest.Seconds += run.Seconds + a.Seconds.Total // of the sessions that computed them
+		part(&r.Manifest, run.Backend, run.Seconds)
+		part(&r.Manifest, a.Receipt.Backend, a.Seconds.Total)
 		f := run.Spec.Corrupt.Fraction
 		r.Curves = append(r.Curves, a.Curve(percent(f)))
 		_, d := stat.MeanSD(a.AUCs)

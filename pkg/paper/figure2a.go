@@ -73,7 +73,8 @@ func compute2a(ctx context.Context, l *lab.Lab, p plan) (*Result, error) {
 			return nil, err
 		}
 		all = append(all, n)
-		r.Manifest.Seconds += run.Seconds + n.Seconds.Total // of the sessions that computed them
+		part(&r.Manifest, run.Backend, run.Seconds)
+		part(&r.Manifest, n.Receipt.Backend, n.Seconds.Total)
 		f := run.Spec.Corrupt.Fraction
 		r.Curves = append(r.Curves, n.Curve(percent(f)))
 		row := []any{f, n.Baseline.Accuracy()}

@@ -3,6 +3,8 @@ package paper
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/seed-ea9a9d67/directions/pkg/corrupt"
 	"github.com/seed-ea9a9d67/directions/pkg/fit"
@@ -70,6 +72,14 @@ func inputs(runs []*lab.Run) map[string]string {
 		in["data set "+r.Spec.Data] = r.Data
 	}
 	return in
+}
+
+// part adds to a figure's manifest that one of its parts was computed by a backend in so many seconds.
+func part(m *result.Manifest, backend string, seconds float64) {
+	m.Seconds += seconds
+	if !slices.Contains(strings.Split(m.Backend, " and "), backend) {
+		m.Backend = strings.TrimPrefix(m.Backend+" and "+backend, " and ")
+	}
 }
 
 func percent(fraction float64) string { return fmt.Sprintf("%.0f %%", 100*fraction) }

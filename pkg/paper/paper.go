@@ -189,9 +189,10 @@ func (d design) result(ctx context.Context, l *lab.Lab, opt Options) (*Result, e
 	}
 	r.ID, r.Title, r.Preset, r.Data = d.ID, d.Title, opt.Preset, opt.Data
 	r.Caption = append(r.Caption, caption(opt.Preset, p.Narrowing))
-	inputs, seconds := r.Manifest.Inputs, r.Manifest.Seconds
-	r.Manifest = l.Manifest(key, p.Spec, inputs)
-	r.Manifest.Seeds, r.Manifest.Narrowing, r.Manifest.Seconds = p.Seeds, p.Narrowing, seconds
+	parts := r.Manifest // backend and seconds are those of the parts, which may have been computed long ago
+	r.Manifest = l.Manifest(key, p.Spec, parts.Inputs)
+	r.Manifest.Backend, r.Manifest.Seconds = parts.Backend, parts.Seconds
+	r.Manifest.Seeds, r.Manifest.Narrowing = p.Seeds, p.Narrowing
 	if err := l.Store().Put(key, r.Manifest, r); err != nil {
 		return nil, err
 	}
