@@ -140,6 +140,8 @@ func newDemo(a *app) *cobra.Command {
 					return err
 				}
 			}
+			fmt.Println("This is far smaller than the paper, and not every claim holds at this size.\n" +
+				"At the paper's size they do: notebooks/01_memorisation.ipynb and notebooks/02_noise.ipynb.")
 			return nil
 		},
 	}

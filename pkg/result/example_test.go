@@ -92,11 +92,12 @@ func ExampleTable_Text() {
 	fmt.Print(table.Text())
 	// Output:
 	// Area under the ablation curve
-	// network  corrupted (fraction)     AUC  units
-	// -------  --------------------  ------  -----
-	// mlp 1                    0.00  0.8123   1024
-	// mlp 2                    0.50  0.3000   1024
-	// mlp 3                    0.75       -    512
+	//           corrupted
+	// network  (fraction)     AUC  units
+	// -------  ----------  ------  -----
+	// mlp 1          0.00  0.8123   1024
+	// mlp 2          0.50  0.3000   1024
+	// mlp 3          0.75       -    512
 }
 
 func ExampleWriteCurvesCSV() {

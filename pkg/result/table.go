@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -216,10 +215,10 @@ func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 func (t Table) Text() string {
 	head, rows := t.Cells()
 	width := make([]int, len(head))
-	rule := make([]string, len(head))
 	left := make([]bool, len(head))
+	titles := make([][]string, len(head)) // lines of the heads, which may be far wider than the numbers below
+	height := 0
 	for j := range head {
-		width[j] = utf8.RuneCountInString(head[j])
 		for i, row := range rows {
 			width[j] = max(width[j], utf8.RuneCountInString(row[j]))
 			if j < len(t.Rows[i]) {
@@ -227,7 +226,11 @@ func (t Table) Text() string {
 				left[j] = left[j] || isText
 			}
 		}
-		rule[j] = strings.Repeat("-", width[j])
+		titles[j] = wrap(head[j], max(width[j], headWidth))
+		for _, line := range titles[j] {
+			width[j] = max(width[j], utf8.RuneCountInString(line))
+		}
+		height = max(height, len(titles[j]))
 	}
 	var b strings.Builder
 	if t.Title != "" {
@@ -236,22 +239,51 @@ func (t Table) Text() string {
 	if len(head) == 0 {
 		return b.String()
 	}
-	for _, row := range slices.Concat([][]string{head, rule}, rows) {
+	write := func(cell func(j int) string) {
 		line := ""
-		for j, cell := range row {
-			fill := strings.Repeat(" ", width[j]-utf8.RuneCountInString(cell))
+		for j := range head {
+			fill := strings.Repeat(" ", width[j]-utf8.RuneCountInString(cell(j)))
 			if j > 0 {
 				line += "  "
 			}
 			if left[j] {
-				line += cell + fill
+				line += cell(j) + fill
 			} else {
-				line += fill + cell
+				line += fill + cell(j)
 			}
 		}
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
+	for i := range height {
+		write(func(j int) string { // heads stand on the rule
+			if k := i - (height - len(titles[j])); k >= 0 {
+				return titles[j][k]
+			}
+			return ""
+		})
+	}
+	write(func(j int) string { return strings.Repeat("-", width[j]) })
+	for _, row := range rows {
+		write(func(j int) string { return row[j] })
+	}
 	return b.String()
+}
+
+// headWidth is the width from which a head is broken into lines, in characters.
+const headWidth = 16
+
+// wrap breaks a text between words into lines of at most width characters, where its words allow.
+func wrap(text string, width int) []string {
+	var lines []string
+	for _, word := range strings.Fields(text) {
+		last := len(lines) - 1
+		if last >= 0 && utf8.RuneCountInString(lines[last])+1+utf8.RuneCountInString(word) <= width {
+			lines[last] += " " + word
+		} else {
+			lines = append(lines, word)
+		}
+	}
+	return lines
 }
 
 // Check reports a curve whose lists do not belong together: Y must be as long as X, and Lo and Hi either both nil or both
