@@ -121,7 +121,7 @@ func TestAblate(t *testing.T) {
 
 	table, _ := s.ok("ablate", "net", "--orders", "3", "--points", "6", "--examples", "150", "--sites", "fc1,fc2")
 	require.Contains(t, table, fmt.Sprintf("Cumulative ablation of net: AUC %.4f", a.AUC))
-	require.Equal(t, 9, strings.Count(table, "\n"))
+	require.Equal(t, 10, strings.Count(table, "\n"))
 
 	for want, flags := range map[string][]string{
 		"ablation of net: cumulative ablation: no site \"fc9\", the network has [fc1 fc2]": {"--sites", "fc9"},
