@@ -193,7 +193,7 @@ func TestTrainAndRuns(t *testing.T) {
 	s.ok("train", "--examples", "100", "--net", "mlp:6", "--epochs", "1", "-q")
 
 	out, _ = s.ok("runs", "list")
-	require.Equal(t, 5, strings.Count(out, "\n"), "title, head, rule and two networks: %s", out)
+	require.Equal(t, 6, strings.Count(out, "\n"), "title, head of two lines, rule and two networks: %s", out)
 	require.Regexp(t, key[:12]+` +half +mlp:5 +mnist10k +0.5`, out)
 	out, _ = s.ok("runs", "show", "half")
 	require.Contains(t, out, "weights: ")
