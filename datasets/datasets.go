@@ -25,6 +25,14 @@ type Split struct {
 // Len is the number of images.
 func (s Split) Len() int { return len(s.Labels) }
 
+// Check reports images that do not fit the number of labels: every image takes the product of Shape bytes.
+func (s Split) Check() error {
+	if want := s.Len() * s.imageSize(); len(s.Images) != want {
+		return fmt.Errorf("%d bytes of images, but %d labels and images of shape %v need %d", len(s.Images), s.Len(), s.Shape, want)
+	}
+	return nil
+}
+
 // Head is the first n examples, 1 ≤ n ≤ s.Len(). It shares memory with s.
 func (s Split) Head(n int) (Split, error) {
 	if n <= 0 || n > s.Len() {

@@ -348,3 +348,10 @@ func sum(data []byte) int {
 }
 
 func hash(data []byte) [sha256.Size]byte { return sha256.Sum256(data) }
+
+func TestSplitCheck(t *testing.T) {
+	s := Split{Images: make([]byte, 8), Shape: []int{2, 2, 1}, Labels: []int32{0, 1}}
+	require.NoError(t, s.Check())
+	s.Images = s.Images[1:]
+	require.EqualError(t, s.Check(), "7 bytes of images, but 2 labels and images of shape [2 2 1] need 8")
+}

@@ -73,7 +73,7 @@ type Options struct {
 	Note      func(text string) // told what a user should know, such as where a run goes on; nil: nobody
 }
 
-// ErrDiverged is wrapped by the error of a training whose loss on a batch is no longer finite.
+// ErrDiverged is wrapped by the error of a training whose loss, on a batch or measured, is no longer finite.
 var ErrDiverged = errors.New("the loss is not finite any more")
 
 // Train trains net on train and returns its final weights and history. test is only measured. Both carry the labels to be
@@ -179,16 +179,6 @@ func newTrainer(b *backend.Backend, net nets.Net, train, test datasets.Split, sp
 	if t.n == 0 {
 		return nil, errors.New("training: no examples")
 	}
-	for i, split := range []datasets.Split{train, test} {
-		size := split.Len()
-		for _, d := range split.Shape {
-			size *= d
-		}
-		if len(split.Images) != size {
-			return nil, fmt.Errorf("training: %s examples: %d bytes of images, but %d labels and images of shape %v need %d",
-				[]string{"training", "test"}[i], len(split.Images), split.Len(), split.Shape, size)
-		}
-	}
 	t.batch = min(spec.Batch, t.n)
 	t.perEpoch = t.n / t.batch // what is left over after whole batches is another part of the data in each epoch
 	for _, slot := range spec.slots() {
@@ -264,7 +254,10 @@ func (t *trainer) epoch(ctx context.Context) error {
 	near := t.spec.StopAt > 0 && e.Accuracy >= t.spec.StopAt-0.02
 	if near || keep || e.Epoch%t.spec.Evaluate == 0 || e.Epoch == t.spec.Epochs {
 		m, err := t.measure(ctx)
-		if err != nil { // also if the epoch's last update made the network's output infinite
+		if errors.Is(err, probe.ErrNotFinite) { // the epoch's last update did it
+			return fmt.Errorf("training: %w by step %d (epoch %d, learning rate %g): lower lr", ErrDiverged, t.step, e.Epoch, e.LR)
+		}
+		if err != nil {
 			return fmt.Errorf("training: measuring after step %d (epoch %d, learning rate %g): %w", t.step, e.Epoch, e.LR, err)
 		}
 		e.Measured = &m

@@ -348,7 +348,8 @@ func TestDivergenceInTheLastUpdate(t *testing.T) {
 	dir := t.TempDir()
 	spec := Spec{LR: 1e38, Epochs: 1, Batch: 88, Checkpoints: []int{1}}
 	r, err := Train(context.Background(), open(t), net, data, test, spec, Options{Dir: dir, Key: "k"})
-	require.ErrorContains(t, err, "training: measuring after step 1 (epoch 1, learning rate 1e+38): probe: the loss of example")
+	require.ErrorIs(t, err, ErrDiverged)
+	require.ErrorContains(t, err, "by step 1 (epoch 1, learning rate 1e+38): lower lr")
 	require.Nil(t, r.Weights)
 	require.Empty(t, r.History)
 	files, err := filepath.Glob(filepath.Join(dir, "*"))
@@ -410,9 +411,9 @@ func TestTrainErrors(t *testing.T) {
 	require.ErrorContains(t, run(net, with(func(s *datasets.Split) { s.Shape = []int{4, 1, 1} }), test, ok, Options{}),
 		"images have shape [4 1 1]")
 	require.EqualError(t, run(net, with(func(s *datasets.Split) { s.Images = s.Images[1:] }), test, ok, Options{}),
-		"training: training examples: 351 bytes of images, but 88 labels and images of shape [2 2 1] need 352")
+		"training: training examples: probe: 351 bytes of images, but 88 labels and images of shape [2 2 1] need 352")
 	require.ErrorContains(t, run(net, data, with(func(s *datasets.Split) { s.Labels = s.Labels[1:] }), ok, Options{}),
-		"training: test examples: 352 bytes")
+		"training: test examples: probe: 352 bytes")
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o644))
 	require.ErrorContains(t, run(net, data, test, ok, Options{Dir: file, Key: "k"}), file)

@@ -27,6 +27,9 @@ import (
 	"github.com/seed-ea9a9d67/directions/pkg/unit"
 )
 
+// ErrNotFinite is wrapped by the error of an evaluation in which the network's output was NaN or infinite.
+var ErrNotFinite = errors.New("the network's output is not finite")
+
 // Options of a Probe. The zero value plans everything itself.
 type Options struct {
 	Memory int64 // bytes a pass may use; 0: a quarter of the machine's memory
@@ -80,6 +83,9 @@ func NewOnStore(b *backend.Backend, net nets.Net, store *model.Store, data datas
 	}
 	if data.Len() == 0 {
 		return nil, errors.New("probe: no examples")
+	}
+	if err := data.Check(); err != nil {
+		return nil, fmt.Errorf("probe: %w", err)
 	}
 	if !slices.Equal(data.Shape, net.Image) {
 		return nil, fmt.Errorf("probe: images have shape %v, net %s takes %v", data.Shape, net.Name, net.Image)

@@ -41,7 +41,7 @@ func (t *tally) add(o outcomes, block []int, start, from, chunk int) error {
 			at := row*chunk + e - start
 			loss := float64(o.loss[at])
 			if math.IsNaN(loss) || math.IsInf(loss, 0) {
-				return fmt.Errorf("probe: the loss of example %d under edit set %d is %v: the network's output is not finite", e, i, loss)
+				return fmt.Errorf("probe: the loss of example %d under edit set %d is %v: %w", e, i, loss, ErrNotFinite)
 			}
 			s.Examples++
 			s.Loss += loss
