@@ -29,9 +29,10 @@ func (j job) String() string {
 	return fmt.Sprintf("cut at %s, %d sets × %d examples a pass", strings.Join(j.sites, "+"), j.widen, j.chunk)
 }
 
-// targetRows is how many rows (sets × examples) a pass aims for: enough to keep a matrix product busy, few enough that
-// the activations of an MLP stay near the processor's caches.
-const targetRows = 16384
+// targetRows is how many rows (sets × examples) a pass aims for, and targetChunk how many examples at most: enough to
+// keep a matrix product busy, few enough that a layer's activations stay in the processor's caches. Measured with a
+// 784-512-512-10 MLP on XLA and 2 cores: 4.6 µs a row in passes of 4 × 1,000, 5.5 to 6 µs in passes of 6 × 2,000.
+const targetRows, targetChunk = 4096, 1024
 
 // plan groups the sets by their earliest edited site, so that sets that edit late layers only are cut late, and fixes
 // the shapes of each group's passes. Unedited sets ride with the first group, or alone on the plain path.
@@ -90,7 +91,7 @@ func (p *Probe) size(j *job) {
 	rows := max(1, min(targetRows, int(p.memory()/p.bytesPerRow())))
 	j.chunk = p.opt.Chunk
 	if j.chunk == 0 {
-		j.chunk = min(j.n, max(1, min(2048, rows)))
+		j.chunk = min(j.n, max(1, min(targetChunk, rows)))
 		j.chunk = ceilDiv(j.n, ceilDiv(j.n, j.chunk)) // equal chunks waste least on the last one
 	}
 	j.chunk = min(j.chunk, j.n)
