@@ -3,6 +3,7 @@ package nb
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/seed-ea9a9d67/directions/pkg/lab"
 	"github.com/seed-ea9a9d67/directions/pkg/paper"
@@ -21,25 +22,46 @@ const Results = "results"
 // networks and backend only when a cell needs them.
 //
 //	var l = nb.Lab()
-func Lab() *lab.Lab {
+func Lab() *lab.Lab { return open(recompute()) }
+
+func open(recompute bool) *lab.Lab {
 	return Must(lab.Open(lab.Options{
 		Progress:  Progress(),
 		Note:      func(text string) { fmt.Fprintln(os.Stderr, text) },
-		Recompute: recompute(),
+		Recompute: recompute,
 	}))
 }
 
 func recompute() bool { return os.Getenv(RecomputeVar) == "1" }
 
 // Figure is a figure of the paper: from the results committed beside the notebook, from the store, or computed now,
-// which may take long. DIRECTIONS_PRESET chooses the preset; with DIRECTIONS_RECOMPUTE=1 it is computed in any case and
-// its result written to the committed ones.
+// which may take long. DIRECTIONS_PRESET chooses the preset; with DIRECTIONS_RECOMPUTE=1 it is computed in any case, once
+// in a notebook's session however many cells show it, and its result is written to the committed ones.
 func Figure(id string) *paper.Result {
 	preset := os.Getenv(PresetVar)
 	if preset == "" {
 		preset = "quick"
 	}
-	return Must(paper.Compute(Context(), Lab(), id, paper.Options{
-		Preset: preset, Results: Results, Recompute: recompute(), Save: recompute(),
+	mark := recomputed(id, preset)
+	anew := recompute()
+	if _, err := os.Stat(mark); mark != "" && err == nil {
+		anew = false
+	}
+	r := Must(paper.Compute(Context(), open(anew), id, paper.Options{
+		Preset: preset, Results: Results, Recompute: anew, Save: anew,
 	}))
+	if anew && mark != "" {
+		Must0(os.WriteFile(mark, nil, 0o644))
+	}
+	return r
+}
+
+// recomputed is the file that tells later cells of this notebook's session that a figure was computed anew; the folder is
+// the kernel's own and ends with it. Outside a notebook there are no later cells, and no file.
+func recomputed(id, preset string) string {
+	dir := os.Getenv("GONB_TMP_DIR")
+	if dir == "" {
+		return ""
+	}
+	return filepath.Join(dir, "recomputed-"+id+"-"+preset)
 }

@@ -56,8 +56,8 @@ type Probe struct {
 	images  *tensors.Tensor // (Uint8)[examples, height, width, channels], on the device
 	targets *tensors.Tensor // (Int32)[examples]
 	moments map[string]Moments
-	passes  map[string]*pass // compiled, by what they edit
-	plain   map[bool]*plain  // compiled, by whether they add noise
+	passes  map[string]*pass     // compiled, by what they edit
+	plain   map[bool]*model.Exec // compiled, by whether they add noise
 	measure map[string]*model.Exec
 	draws   map[string]*model.Exec // of noise, by site
 	calls   uint64
@@ -102,7 +102,7 @@ func NewOnStore(b *backend.Backend, net nets.Net, store *model.Store, data datas
 		backend: b, net: net, store: store, sites: sites, labels: slices.Clone(data.Labels), opt: opt,
 		images:  tensors.FromFlatDataAndDimensions(data.Images, append([]int{data.Len()}, data.Shape...)...),
 		targets: tensors.FromFlatDataAndDimensions(data.Labels, data.Len()),
-		moments: map[string]Moments{}, passes: map[string]*pass{}, plain: map[bool]*plain{}, measure: map[string]*model.Exec{}, draws: map[string]*model.Exec{},
+		moments: map[string]Moments{}, passes: map[string]*pass{}, plain: map[bool]*model.Exec{}, measure: map[string]*model.Exec{}, draws: map[string]*model.Exec{},
 	}, nil
 }
 
@@ -120,8 +120,8 @@ func (p *Probe) Close() {
 		ps.prefix.Finalize()
 		ps.suffix.Finalize()
 	}
-	for _, pl := range p.plain {
-		pl.exec.Finalize()
+	for _, e := range p.plain {
+		e.Finalize()
 	}
 	for _, e := range p.measure {
 		e.Finalize()

@@ -70,15 +70,12 @@ func (t *tally) fill(r *unit.Receipt, sets [][]unit.Edit) {
 	}
 }
 
-// plain is the network run from images to logits with one set of edits, by nothing but tap.Point: the path every faster
-// one is checked against.
-type plain struct{ exec *model.Exec }
-
-// plainExec compiles the plain path. Its outputs are those of a pass, plus the gap between the two largest logits and the
+// plainExec compiles the plain path: the network from images to logits with one set of edits, by nothing but tap.Point,
+// against which every faster way is checked. Its outputs are those of a pass, plus the gap between the two largest logits and the
 // size of the largest, by which rounding is told from error.
-func (p *Probe) plainExec(noise bool, chunk int) (*plain, error) {
-	if pl := p.plain[noise]; pl != nil {
-		return pl, nil
+func (p *Probe) plainExec(noise bool, chunk int) (*model.Exec, error) {
+	if exec := p.plain[noise]; exec != nil {
+		return exec, nil
 	}
 	per := inputsPerSite(noise)
 	exec, err := model.NewExec(p.backend.Engine, p.store, func(scope *model.Scope, in []*graph.Node) []*graph.Node {
@@ -109,14 +106,13 @@ func (p *Probe) plainExec(noise bool, chunk int) (*plain, error) {
 	if err != nil {
 		return nil, fmt.Errorf("probe: %w", err)
 	}
-	pl := &plain{exec: exec.WithName("probe plain path")}
-	p.plain[noise] = pl
-	return pl, nil
+	p.plain[noise] = exec.WithName("probe plain path")
+	return exec, nil
 }
 
 // callPlain evaluates one set on the chunk that begins at start.
 func (p *Probe) callPlain(noise bool, chunk, start int, sets [][]unit.Edit, set int) (o outcomes, gap, size []float32, err error) {
-	pl, err := p.plainExec(noise, chunk)
+	exec, err := p.plainExec(noise, chunk)
 	if err != nil {
 		return o, nil, nil, err
 	}
@@ -139,7 +135,7 @@ func (p *Probe) callPlain(noise bool, chunk, start int, sets [][]unit.Edit, set 
 			inputs = append(inputs, draws[i])
 		}
 	}
-	out, err := call(pl.exec, slices.Concat([]*tensors.Tensor{p.images, p.targets}, inputs)...)
+	out, err := call(exec, slices.Concat([]*tensors.Tensor{p.images, p.targets}, inputs)...)
 	if err != nil {
 		return o, nil, nil, err
 	}
