@@ -56,8 +56,8 @@ func newStep(t *trainer) (*model.Exec, error) {
 		kept := map[string]*graph.Node{} // what dropout keeps at each site in all steps: drawn at once, it compiles faster
 		for s := range steps {
 			ids := graph.Reshape(graph.Slice(order, graph.AxisElem(s)), batch, 1)
-			x := nets.Pixels(graph.Gather(images, ids)) // [batch, h, w, c]
-			y := graph.Gather(labels, ids)              // [batch]
+			x := net.Pixels(graph.Gather(images, ids)) // [batch, h, w, c]
+			y := graph.Gather(labels, ids)             // [batch]
 			step := graph.AddScalar(first, float64(s))
 			if spec.Dropout > 0 {
 				r := tap.Recorder{Edit: func(site string, a *graph.Node) *graph.Node {

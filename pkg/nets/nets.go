@@ -88,10 +88,10 @@ func dense(scope *model.Scope, x *graph.Node, out int) *graph.Node {
 	return graph.Add(y, graph.ExpandLeftToRank(bias, 2))
 }
 
-// Pixels turns raw images (Uint8)[batch, height, width, channels] into what networks eat: (Float32), pixel·(1/255), the
+// Pixels turns raw images (Uint8)[batch, height, width, channels] into what the network eats: (Float32), pixel·(1/255), the
 // same bits on every backend. For 126 of the 256 values this is 1 ulp off the quotient pixel/255 that PyTorch computes (XLA
 // turns a division by a constant into this product anyway).
-func Pixels(images *graph.Node) *graph.Node {
+func (n Net) Pixels(images *graph.Node) *graph.Node {
 	return graph.DivScalar(graph.ConvertDType(images, dtypes.Float32), 255)
 }
 

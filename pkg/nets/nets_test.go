@@ -260,7 +260,7 @@ func call(t *testing.T, net Net, weights map[string]Array, n int, images []byte)
 	require.NoError(t, err)
 	defer store.Finalize()
 	exec, err := model.NewExec(open(t).Engine, store, func(s *model.Scope, x *graph.Node) *graph.Node {
-		return net.Graph(s, Pixels(graph.Reshape(x, append([]int{n}, net.Image...)...)))
+		return net.Graph(s, net.Pixels(graph.Reshape(x, append([]int{n}, net.Image...)...)))
 	})
 	require.NoError(t, err)
 	defer exec.Finalize()
@@ -298,7 +298,7 @@ func TestLogitsAgainstPyTorch(t *testing.T) {
 // PyTorch divides: torch.arange(256).float()/255 are the quotients, correctly rounded, that Go computes here too. The
 // number of values that differ from the product is that of testdata/pytorch.py.
 func TestPixelsAgainstPyTorch(t *testing.T) {
-	exec, err := graph.NewExec(open(t).Engine, Pixels)
+	exec, err := graph.NewExec(open(t).Engine, Net{}.Pixels)
 	require.NoError(t, err)
 	images := make([]byte, 256)
 	for i := range images {

@@ -12,7 +12,6 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 
-	"github.com/seed-ea9a9d67/directions/pkg/nets"
 	"github.com/seed-ea9a9d67/directions/pkg/tap"
 	"github.com/seed-ea9a9d67/directions/pkg/unit"
 )
@@ -172,7 +171,7 @@ func (p *Probe) eachChunk(ctx context.Context, name string, reduce func(r *tap.R
 			images, start, from := in[0], in[1], in[2]
 			var r tap.Recorder
 			r.Attach(images.Graph())
-			p.net.Graph(scope, nets.Pixels(slice(images, start, chunk)))
+			p.net.Graph(scope, p.net.Pixels(slice(images, start, chunk)))
 			at := graph.Add(graph.Iota(images.Graph(), shapes.Make(dtypes.Int32, chunk), 0), start)
 			return last(reduce(&r, graph.ConvertDType(graph.GreaterOrEqual(at, from), dtypes.Float32)))
 		})

@@ -14,7 +14,6 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 	"github.com/gomlx/gomlx/support/exceptions"
 
-	"github.com/seed-ea9a9d67/directions/pkg/nets"
 	"github.com/seed-ea9a9d67/directions/pkg/tap"
 	"github.com/seed-ea9a9d67/directions/pkg/unit"
 )
@@ -174,7 +173,7 @@ func (p *Probe) compile(j job) (*pass, error) {
 	}
 	chunk := j.chunk
 	prefix, err := model.NewExec(p.backend.Engine, p.store, func(scope *model.Scope, images, start *graph.Node) []*graph.Node {
-		frontier, _, _, _ := build(scope, nets.Pixels(slice(images, start, chunk)))
+		frontier, _, _, _ := build(scope, p.net.Pixels(slice(images, start, chunk)))
 		return last(frontier)
 	})
 	if err != nil {

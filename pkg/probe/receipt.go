@@ -11,7 +11,6 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 
-	"github.com/seed-ea9a9d67/directions/pkg/nets"
 	"github.com/seed-ea9a9d67/directions/pkg/tap"
 	"github.com/seed-ea9a9d67/directions/pkg/unit"
 )
@@ -92,7 +91,7 @@ func (p *Probe) plainExec(noise bool, chunk int) (*model.Exec, error) {
 			return y
 		}}
 		r.Attach(images.Graph())
-		logits := p.net.Graph(scope, nets.Pixels(slice(images, start, chunk)))
+		logits := p.net.Graph(scope, p.net.Pixels(slice(images, start, chunk)))
 		class, tied, loss := outcome(logits, slice(targets, start, chunk))
 		if changed == nil {
 			changed = graph.ZerosLike(class)
