@@ -128,6 +128,12 @@ func paramName(v *model.Variable) string {
 // ParamPath is the path of a parameter in a GoMLX store.
 func ParamPath(name string) string { return "/" + strings.ReplaceAll(name, ".", "/") }
 
+// Trained tells whether gradients change a parameter. The running statistics of batch normalization are measured instead:
+// a graph in training mode (Store.IsTraining) sets them, any other reads them.
+func Trained(name string) bool {
+	return !strings.HasSuffix(name, ".running_mean") && !strings.HasSuffix(name, ".running_var")
+}
+
 // Init draws initial parameters: weights from N(0, 2/fan-in) (He et al. 2015, for ReLU), biases zero. Each parameter has
 // a random stream of its own, named after it, so the draw of one does not depend on which others exist, nor on the
 // backend.
