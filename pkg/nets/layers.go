@@ -69,7 +69,7 @@ func batchNorm(scope *model.Scope, x *graph.Node) *graph.Node {
 	spread := func(v *graph.Node) *graph.Node { return graph.ExpandLeftToRank(v, x.Rank()) }
 	weight, bias, runningMean, runningVar := value("weight"), value("bias"), value("running_mean"), value("running_var")
 	if !scope.Store().IsTraining(x.Graph()) {
-		scale := graph.Mul(weight, graph.Rsqrt(graph.AddScalar(runningVar, normEpsilon)))
+		scale := graph.Div(weight, graph.Sqrt(graph.AddScalar(runningVar, normEpsilon)))
 		shift := graph.Sub(bias, graph.Mul(runningMean, scale))
 		return graph.Add(graph.Mul(x, spread(scale)), spread(shift))
 	}
@@ -91,7 +91,7 @@ func batchNorm(scope *model.Scope, x *graph.Node) *graph.Node {
 	}
 	move("running_mean", runningMean, mean)
 	move("running_var", runningVar, graph.MulScalar(variance, float64(n)/float64(n-1)))
-	scale := graph.Mul(weight, graph.Rsqrt(graph.AddScalar(variance, normEpsilon)))
+	scale := graph.Div(weight, graph.Sqrt(graph.AddScalar(variance, normEpsilon))) // Rsqrt has no gradient
 	return graph.Add(graph.Mul(centred, spread(scale)), spread(bias))
 }
 
