@@ -30,6 +30,7 @@ type Net struct {
 	Name    string // the specification Parse reads: "mlp:512,512"
 	Image   []int  // shape of an image: [height, width, channels]
 	Classes int    // number of logits
+	Input   Input  // how pixels become its input
 	// Default names the sites that an analysis works on when none are asked for; nil: all there are.
 	Default []string
 	// Graph maps images (Float32)[batch, height, width, channels] to logits (Float32)[batch, classes], naming its
@@ -113,13 +114,6 @@ func (m MLP) Graph(scope *model.Scope, images *graph.Node) *graph.Node {
 	return dense(scope.In("logits"), x, m.Classes)
 }
 
-// Pixels turns raw images (Uint8)[batch, height, width, channels] into what the network eats: (Float32), pixel·(1/255), the
-// same bits on every backend. For 126 of the 256 values this is 1 ulp off the quotient pixel/255 that PyTorch computes (XLA
-// turns a division by a constant into this product anyway).
-func (n Net) Pixels(images *graph.Node) *graph.Node {
-	return graph.DivScalar(graph.ConvertDType(images, dtypes.Float32), 255)
-}
-
 // Sketch builds the network without compiling it and returns its sites, in order, and its parameters' shapes by name.
 func (n Net) Sketch(backend compute.Backend) (sites []unit.Site, params map[string][]int, err error) {
 	params = map[string][]int{}
@@ -157,6 +151,14 @@ func ParamPath(name string) string { return "/" + strings.ReplaceAll(name, ".", 
 // a graph in training mode (Store.IsTraining) sets them, any other reads them.
 func Trained(name string) bool {
 	return !strings.HasSuffix(name, ".running_mean") && !strings.HasSuffix(name, ".running_var")
+}
+
+// DropCounters deletes what PyTorch saves with batch normalization but no network here has, num_batches_tracked, and returns
+// how many there were.
+func DropCounters(weights map[string]Array) int {
+	before := len(weights)
+	maps.DeleteFunc(weights, func(name string, _ Array) bool { return strings.HasSuffix(name, ".num_batches_tracked") })
+	return before - len(weights)
 }
 
 // Init draws initial parameters: weights from N(0, 2/fan-in) (He et al. 2015, for ReLU), biases zero; batch normalization
