@@ -70,6 +70,78 @@ func (j job) String() string {
 	return fmt.Sprintf("%s, %d sets × %d examples a pass", at, j.widen, j.chunk)
 }
 
+// Plan is what an evaluation is going to do.
+type Plan struct {
+	Parts      []string // how the sets are evaluated, one line for each group that shares a cut
+	Passes     int      // compiled graphs run; where edits may change nothing, at most
+	FLOPs      float64  // of products and convolutions; at most, as above
+	PlainFLOPs float64  // of one pass of the whole network for every set
+	Bytes      int64    // of memory the largest pass takes, and what stays on the device between passes
+}
+
+// String is the plan on one line, as receipts have it.
+func (p Plan) String() string {
+	return fmt.Sprintf("%s; %s instead of %s", strings.Join(p.Parts, "; "), flops(p.FLOPs), flops(p.PlainFLOPs))
+}
+
+// flops writes a number of floating-point operations.
+func flops(n float64) string {
+	for _, u := range []struct {
+		size float64
+		name string
+	}{{1e15, "PFLOP"}, {1e12, "TFLOP"}, {1e9, "GFLOP"}} {
+		if n >= u.size {
+			return fmt.Sprintf("%.3g %s", n/u.size, u.name)
+		}
+	}
+	return fmt.Sprintf("%.3g MFLOP", n/1e6)
+}
+
+// Plan tells how Evaluate would go about the sets, on all examples. It runs nothing.
+func (p *Probe) Plan(sets [][]unit.Edit) (Plan, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.check(sets); err != nil {
+		return Plan{}, err
+	}
+	jobs, err := p.plan(sets, len(p.labels))
+	if err != nil {
+		return Plan{}, err
+	}
+	return p.summary(jobs), nil
+}
+
+func (p *Probe) summary(jobs []job) (all Plan) {
+	for _, j := range jobs {
+		if line := j.String(); !slices.Contains(all.Parts, line) {
+			all.Parts = append(all.Parts, line)
+		}
+		all.Passes += j.passes()
+		all.FLOPs += 2 * j.work
+		all.PlainFLOPs += 2 * j.plainWork
+		all.Bytes = max(all.Bytes, j.bytes)
+	}
+	return all
+}
+
+// passes is how many suffixes the job runs.
+func (j job) passes() int {
+	parts := ceilDiv(j.n, j.chunk)
+	switch j.method {
+	case plain:
+		return parts * len(j.sets)
+	case chain:
+		n := 0
+		for _, c := range j.chains {
+			n += ceilDiv(len(c), j.widen)
+		}
+		return parts * n
+	case pairs, single:
+		return parts * ceilDiv(j.chunk*(1+len(j.sets)), j.rows)
+	}
+	return parts * ceilDiv(len(j.sets), j.widen)
+}
+
 // A pass aims for activations of targetBytes behind the cut, but at most targetRows rows: enough to keep a matrix product
 // busy, few enough to stay in the processor's caches. Measured with a 784-512-512-10 MLP on XLA and 2 cores: 4.6 µs a
 // row in passes of 4 × 1,000, 5.5 to 6 µs in passes of 6 × 2,000.
@@ -330,6 +402,9 @@ func (p *Probe) size(j *job, a anatomy) {
 		}
 	}
 	j.bytes = int64(j.chunk)*a.frontier + int64(j.rows)*a.live
+	if p.fixed {
+		j.bytes += min(int64(j.n)*a.frontier, p.memory()/2)
+	}
 }
 
 // plainChunk is how many examples a pass of the whole network takes.

@@ -194,11 +194,8 @@ func (p *Probe) EvaluateOn(ctx context.Context, examples []int, sets [][]unit.Ed
 
 func (p *Probe) evaluate(ctx context.Context, examples []int32, sets [][]unit.Edit) (*tally, unit.Receipt, error) {
 	receipt := unit.Receipt{Backend: p.backend.Kind, Sets: len(sets), Examples: len(examples)}
-	if p.plain == nil {
-		return nil, receipt, errors.New("probe: used after Close")
-	}
-	if err := unit.Check(p.sites, sets); err != nil {
-		return nil, receipt, fmt.Errorf("probe: %w", err)
+	if err := p.check(sets); err != nil {
+		return nil, receipt, err
 	}
 	if err := p.prepareMeans(ctx, sets); err != nil {
 		return nil, receipt, err
@@ -208,8 +205,8 @@ func (p *Probe) evaluate(ctx context.Context, examples []int32, sets [][]unit.Ed
 		return nil, receipt, err
 	}
 	t := newTally(p.net.Classes, p.labels, sets)
+	receipt.Plan = p.summary(jobs).String()
 	for _, j := range jobs {
-		receipt.Plan = joinPlans(receipt.Plan, j.String())
 		if err := p.run(ctx, j, sets, examples, t); err != nil {
 			return nil, receipt, err
 		}
@@ -225,6 +222,17 @@ func (p *Probe) evaluate(ctx context.Context, examples []int32, sets [][]unit.Ed
 	return t, receipt, nil
 }
 
+// check refuses what cannot be evaluated.
+func (p *Probe) check(sets [][]unit.Edit) error {
+	if p.plain == nil {
+		return errors.New("probe: used after Close")
+	}
+	if err := unit.Check(p.sites, sets); err != nil {
+		return fmt.Errorf("probe: %w", err)
+	}
+	return nil
+}
+
 // everything lists all examples.
 func (p *Probe) everything() []int32 {
 	ids := make([]int32, len(p.labels))
@@ -238,11 +246,4 @@ func (p *Probe) advance(n int) {
 	if p.opt.Advance != nil && n > 0 {
 		p.opt.Advance(n)
 	}
-}
-
-func joinPlans(a, b string) string {
-	if a == "" || a == b {
-		return b
-	}
-	return a + "; " + b
 }
