@@ -98,7 +98,7 @@ func Cumulative(ctx context.Context, e Evaluator, spec Spec, opt Options) (Resul
 		return Result{}, fmt.Errorf("cumulative ablation: %w", err)
 	}
 	next := p.next
-	if s, err := sampler(e, spec.Bound); err != nil {
+	if s, err := spec.Bound.Evaluator(e); err != nil {
 		return Result{}, fmt.Errorf("cumulative ablation: %w", err)
 	} else if s != nil {
 		next = (&bounded{plan: p, evaluator: s}).next

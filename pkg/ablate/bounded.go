@@ -2,56 +2,25 @@ package ablate
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"time"
 
 	"github.com/seed-ea9a9d67/directions/pkg/sample"
 	"github.com/seed-ea9a9d67/directions/pkg/unit"
 )
 
-// timed is the evaluator of a bounded analysis. It adds up the time spent in it.
-type timed struct {
-	sample.Evaluator
-	seconds float64
-}
-
-func (t *timed) EvaluateOn(ctx context.Context, examples []int, sets [][]unit.Edit) (
-	[]unit.Score, [][]bool, unit.Receipt, error,
-) {
-	started := time.Now()
-	defer func() { t.seconds += time.Since(started).Seconds() }()
-	return t.Evaluator.EvaluateOn(ctx, examples, sets)
-}
-
-// sampler finds the evaluator of a bounded analysis; without a bound there is none.
-func sampler(e Evaluator, b sample.Bound) (*timed, error) {
-	if b == (sample.Bound{}) {
-		return nil, nil
-	}
-	if err := b.Check(); err != nil {
-		return nil, err
-	}
-	s, ok := e.(sample.Evaluator)
-	if !ok {
-		return nil, errors.New("the evaluator cannot score some of its examples only; leave the bound out")
-	}
-	return &timed{Evaluator: s}, nil
-}
-
 // bounded is a plan that looks at some of the examples (package sample). The ends of the curve, no units and all units,
 // are scored on all of them.
 type bounded struct {
 	plan
-	evaluator *timed
+	evaluator sample.Evaluator
 	sample    *sample.Sample // nil before the first ordering of this session
 }
 
 // next evaluates one more ordering and adds it to r. On error r gains nothing but the time spent.
 func (b *bounded) next(ctx context.Context, _ Evaluator, r *Result) error {
+	before := b.seconds()
 	grown, err := b.grow(ctx, *r)
-	r.Seconds.Evaluate += b.evaluator.seconds
-	b.evaluator.seconds = 0
+	r.Seconds.Evaluate += b.seconds() - before
 	if err != nil {
 		return err
 	}
@@ -61,6 +30,14 @@ func (b *bounded) next(ctx context.Context, _ Evaluator, r *Result) error {
 	}
 	*r = grown
 	return nil
+}
+
+// seconds is the time spent in the evaluator in this session.
+func (b *bounded) seconds() float64 {
+	if b.sample == nil {
+		return 0
+	}
+	return b.sample.Seconds
 }
 
 func (b *bounded) grow(ctx context.Context, r Result) (Result, error) {
@@ -73,13 +50,12 @@ func (b *bounded) grow(ctx context.Context, r Result) (Result, error) {
 		if err != nil {
 			return r, err
 		}
-		first := r.Examples == 0
-		if unedited := s.Scores[0]; !first && (unedited.Examples != r.Examples || unedited.Correct != r.Baseline.Correct) {
-			return r, fmt.Errorf("the evaluator scored the unedited network %d of %d, earlier %d of %d",
-				unedited.Correct, unedited.Examples, r.Baseline.Correct, r.Examples)
-		}
 		b.sample = s
-		if first {
+		if r.Examples > 0 {
+			if err := s.Continues(r.Baseline); err != nil {
+				return r, err
+			}
+		} else {
 			r.Examples, r.Baseline, r.Receipt = s.Scores[0].Examples, s.Scores[0], receipt
 			if b.hasAll() {
 				r.AllAblated = &s.Scores[1]
@@ -92,7 +68,7 @@ func (b *bounded) grow(ctx context.Context, r Result) (Result, error) {
 			ks = append(ks, k)
 		}
 	}
-	trials, look, receipt, err := b.sample.Together(ctx, b.evaluator, b.nested(b.orders[len(r.Correct)], ks, b.to))
+	trials, look, receipt, err := b.sample.Together(ctx, b.nested(b.orders[len(r.Correct)], ks, b.to))
 	if err != nil {
 		return r, err
 	}

@@ -113,7 +113,7 @@ func TestBoundedByHand(t *testing.T) {
 }
 
 func TestBoundedCoverage(t *testing.T) {
-	const runs = 150
+	const runs = 50
 	exact := withoutSeconds(t, many(), ablate.Spec{Orders: 3, Points: 6}, ablate.Options{})
 	points, missed, means, areas := 0, 0, 0, 0
 	for seed := range uint64(runs) {
@@ -335,7 +335,7 @@ func TestBoundedSingle(t *testing.T) {
 	require.Contains(t, b.String(), fmt.Sprintf("%v\n", r.Impacts[9].HalfWidth))
 
 	missed := 0
-	for seed := range uint64(60) {
+	for seed := range uint64(20) {
 		r, err := ablate.Single(t.Context(), many(), ablate.SingleSpec{Bound: sample.Bound{Within: .02, Confidence: .8, Seed: seed}}, ablate.SingleOptions{})
 		require.NoError(t, err)
 		for u, i := range r.Impacts {
@@ -344,7 +344,7 @@ func TestBoundedSingle(t *testing.T) {
 			}
 		}
 	}
-	require.LessOrEqual(t, missed, 60*10/5)
+	require.LessOrEqual(t, missed, 20*10/5)
 }
 
 func TestBoundedSingleResume(t *testing.T) {
@@ -381,7 +381,7 @@ func TestBoundedSingleResume(t *testing.T) {
 		for says, damage := range map[string]func(*ablate.Impacts){
 			"of other sites, target or bound":      func(r *ablate.Impacts) { r.Bound.Seed++ },
 			"is of other sites, target":            func(r *ablate.Impacts) { r.To = unit.Mean },
-			"is right on 3699 of 4000 examples":    func(r *ablate.Impacts) { r.Baseline.Correct-- },
+			"was on 3699 of 4000 when the analysi": func(r *ablate.Impacts) { r.Baseline.Correct-- },
 			"it has 9 impacts of 10 units after":   func(r *ablate.Impacts) { r.Impacts = r.Impacts[:9] },
 			"unit 5 of site \"b\" has seen 7 exam": func(r *ablate.Impacts) { r.Impacts[9].Score.Examples = 7 },
 			"it has 10 impacts of 10 units after ": func(r *ablate.Impacts) { r.Unedited = nil },

@@ -101,7 +101,7 @@ func Single(ctx context.Context, e Evaluator, spec SingleSpec, opt SingleOptions
 	if err != nil {
 		return fail(Impacts{}, err)
 	}
-	s, err := sampler(e, spec.Bound)
+	sampler, err := spec.Bound.Evaluator(e)
 	if err != nil {
 		return fail(Impacts{}, err)
 	}
@@ -122,14 +122,9 @@ func Single(ctx context.Context, e Evaluator, spec SingleSpec, opt SingleOptions
 		}
 		r = *old
 	}
-	earlier := r.Seconds
-	clock := func() {
-		r.Seconds.Total = earlier.Total + time.Since(started).Seconds()
-		if s != nil {
-			r.Seconds.Evaluate = earlier.Evaluate + s.seconds
-		}
-	}
-	if s == nil {
+	earlier := r.Seconds.Total
+	clock := func() { r.Seconds.Total = earlier + time.Since(started).Seconds() }
+	if sampler == nil {
 		err = r.exact(ctx, e, edits)
 		clock()
 		if err != nil {
@@ -137,7 +132,7 @@ func Single(ctx context.Context, e Evaluator, spec SingleSpec, opt SingleOptions
 		}
 		return r, nil
 	}
-	err = r.byLooks(ctx, s, edits, func() error {
+	err = r.byLooks(ctx, sampler, edits, func() error {
 		if clock(); opt.Done == nil {
 			return nil
 		}
@@ -182,8 +177,10 @@ func (r *Impacts) byLooks(ctx context.Context, e sample.Evaluator, edits []unit.
 	} else if err := r.check(s); err != nil {
 		return fmt.Errorf("the result to resume: %w; start afresh", err)
 	}
+	earlier := r.Seconds.Evaluate
 	for look := len(r.Unedited); !r.Complete(); look++ {
-		if err := r.extend(ctx, e, s, look, edits); err != nil {
+		err := r.extend(ctx, s, look, edits)
+		if r.Seconds.Evaluate = earlier + s.Seconds; err != nil {
 			return err
 		}
 		if err := done(); err != nil {
@@ -195,9 +192,8 @@ func (r *Impacts) byLooks(ctx context.Context, e sample.Evaluator, edits []unit.
 
 // check reports what of a partial result cannot be of this sample.
 func (r *Impacts) check(s *sample.Sample) error {
-	if now := s.Scores[0]; now.Examples != r.Examples || now.Correct != r.Baseline.Correct {
-		return fmt.Errorf("its unedited network is right on %d of %d examples, now it is on %d of %d", r.Baseline.Correct,
-			r.Examples, now.Correct, now.Examples)
+	if err := s.Continues(r.Baseline); err != nil {
+		return err
 	}
 	looks := s.Looks()
 	if len(r.Unedited) > len(looks) || (len(r.Unedited) == 0) != (len(r.Impacts) == 0) ||
@@ -216,7 +212,7 @@ func (r *Impacts) check(s *sample.Sample) error {
 }
 
 // extend takes the units that are not known closely enough to the next look.
-func (r *Impacts) extend(ctx context.Context, e sample.Evaluator, s *sample.Sample, look int, edits []unit.Edit) error {
+func (r *Impacts) extend(ctx context.Context, s *sample.Sample, look int, edits []unit.Edit) error {
 	var open []int
 	sets, trials := [][]unit.Edit{nil}, []sample.Trial{{}} // the unedited network, for its loss on the same examples
 	if look > 0 {
@@ -230,7 +226,7 @@ func (r *Impacts) extend(ctx context.Context, e sample.Evaluator, s *sample.Samp
 			trials = append(trials, sample.Trial{Score: i.Score, Lost: i.Lost, Gained: i.Gained})
 		}
 	}
-	trials, receipt, err := s.Extend(ctx, e, look, sets, trials)
+	trials, receipt, err := s.Extend(ctx, look, sets, trials)
 	if err != nil {
 		return err
 	}

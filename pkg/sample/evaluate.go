@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/seed-ea9a9d67/directions/pkg/unit"
 )
@@ -17,10 +18,28 @@ type Evaluator interface {
 		scores []unit.Score, right [][]bool, receipt unit.Receipt, err error)
 }
 
+// Evaluator is e as the evaluator of an analysis with this bound; without a bound, nil, as none is needed. A bad bound is
+// an error, and so is an e that cannot score some of its examples only.
+func (b Bound) Evaluator(e any) (Evaluator, error) {
+	if b == (Bound{}) {
+		return nil, nil
+	}
+	if err := b.Check(); err != nil {
+		return nil, err
+	}
+	sampler, ok := e.(Evaluator)
+	if !ok {
+		return nil, errors.New("the evaluator cannot score some of its examples only; leave the bound out")
+	}
+	return sampler, nil
+}
+
 // Sample is one network's examples in the order in which they are drawn, with what is known on all of them.
 type Sample struct {
-	Scores []unit.Score // on all examples: of the unedited network, and of the sets that were to be known exactly
+	Scores  []unit.Score // on all examples: of the unedited network, and of the sets that were to be known exactly
+	Seconds float64      // spent in the evaluator so far
 
+	evaluator Evaluator
 	design
 	within    float64
 	order     []int
@@ -45,14 +64,12 @@ func New(ctx context.Context, e Evaluator, b Bound, exact ...[]unit.Edit) (*Samp
 	for i := range all {
 		all[i] = i
 	}
-	scores, right, receipt, err := evaluate(ctx, e, all, append([][]unit.Edit{nil}, exact...))
+	s := &Sample{evaluator: e, within: b.Within, order: Order(len(all), b.Seed)}
+	scores, right, receipt, err := s.evaluate(ctx, all, append([][]unit.Edit{nil}, exact...))
 	if err != nil {
 		return nil, unit.Receipt{}, err
 	}
-	s := &Sample{
-		Scores: scores, answers: right, within: b.Within,
-		design: b.design(len(all), scores[0].Correct), order: Order(len(all), b.Seed),
-	}
+	s.Scores, s.answers, s.design = scores, right, b.design(len(all), scores[0].Correct)
 	n := 0
 	for look := range s.looks {
 		for _, example := range s.added(look) {
@@ -63,6 +80,15 @@ func New(ctx context.Context, e Evaluator, b Bound, exact ...[]unit.Edit) (*Samp
 		s.usedRight = append(s.usedRight, n)
 	}
 	return s, receipt, nil
+}
+
+// Continues reports an unedited network that does not score as it did when an interrupted analysis began.
+func (s *Sample) Continues(unedited unit.Score) error {
+	if now := s.Scores[0]; now.Examples != unedited.Examples || now.Correct != unedited.Correct {
+		return fmt.Errorf("the unedited network is right on %d of %d examples, and was on %d of %d when the analysis began",
+			now.Correct, now.Examples, unedited.Correct, unedited.Examples)
+	}
+	return nil
 }
 
 // Looks are the numbers of examples seen at each look, ascending; the last is all of them.
@@ -80,7 +106,7 @@ func (s *Sample) added(look int) []int {
 }
 
 // Extend returns the trials of sets after a look, given those after the look before (nil at look 0).
-func (s *Sample) Extend(ctx context.Context, e Evaluator, look int, sets [][]unit.Edit, trials []Trial) (
+func (s *Sample) Extend(ctx context.Context, look int, sets [][]unit.Edit, trials []Trial) (
 	grown []Trial, receipt unit.Receipt, err error,
 ) {
 	if trials == nil {
@@ -88,7 +114,7 @@ func (s *Sample) Extend(ctx context.Context, e Evaluator, look int, sets [][]uni
 	}
 	examples := s.added(look)
 	for group := range slices.Chunk(sets, max(1, mostAnswers/len(examples))) {
-		scores, right, r, err := evaluate(ctx, e, examples, group)
+		scores, right, r, err := s.evaluate(ctx, examples, group)
 		if err != nil {
 			return nil, unit.Receipt{}, err
 		}
@@ -130,12 +156,12 @@ func (s *Sample) Known(look, set int) (t Trial) {
 const mostAnswers = 1 << 26
 
 // Together extends all sets look by look, on the same examples, until all of them are known closely enough.
-func (s *Sample) Together(ctx context.Context, e Evaluator, sets [][]unit.Edit) (
+func (s *Sample) Together(ctx context.Context, sets [][]unit.Edit) (
 	trials []Trial, look int, receipt unit.Receipt, err error,
 ) {
 	for ; ; look++ {
 		var r unit.Receipt
-		if trials, r, err = s.Extend(ctx, e, look, sets, trials); err != nil {
+		if trials, r, err = s.Extend(ctx, look, sets, trials); err != nil {
 			return nil, 0, unit.Receipt{}, err
 		}
 		receipt = receipt.Add(r)
@@ -159,13 +185,15 @@ func (s *Sample) Close(look int, t Trial) bool {
 }
 
 // evaluate asks the evaluator and checks that the answer is one.
-func evaluate(ctx context.Context, e Evaluator, examples []int, sets [][]unit.Edit) (
+func (s *Sample) evaluate(ctx context.Context, examples []int, sets [][]unit.Edit) (
 	[]unit.Score, [][]bool, unit.Receipt, error,
 ) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, unit.Receipt{}, err
 	}
-	scores, right, receipt, err := e.EvaluateOn(ctx, examples, sets)
+	started := time.Now()
+	scores, right, receipt, err := s.evaluator.EvaluateOn(ctx, examples, sets)
+	s.Seconds += time.Since(started).Seconds()
 	if err != nil {
 		if ended := ctx.Err(); ended != nil && !errors.Is(err, ended) {
 			err = fmt.Errorf("%w (%v)", ended, err)
@@ -176,16 +204,16 @@ func evaluate(ctx context.Context, e Evaluator, examples []int, sets [][]unit.Ed
 		return nil, nil, unit.Receipt{}, fmt.Errorf("the evaluator gave %d scores and %d lists of answers for %d sets of edits",
 			len(scores), len(right), len(sets))
 	}
-	for i, s := range scores {
+	for i, score := range scores {
 		n := 0
 		for _, is := range right[i] {
 			if is {
 				n++
 			}
 		}
-		if s.Examples != len(examples) || len(right[i]) != len(examples) || s.Correct != n {
+		if score.Examples != len(examples) || len(right[i]) != len(examples) || score.Correct != n {
 			return nil, nil, unit.Receipt{}, fmt.Errorf("the evaluator was asked for %d examples; it scored set %d on %d, with %d "+
-				"correct, and gave %d answers, of which %d are right", len(examples), i, s.Examples, s.Correct, len(right[i]), n)
+				"correct, and gave %d answers, of which %d are right", len(examples), i, score.Examples, score.Correct, len(right[i]), n)
 		}
 	}
 	return scores, right, receipt, nil

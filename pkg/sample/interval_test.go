@@ -64,7 +64,7 @@ func TestProbabilities(t *testing.T) {
 
 // The promise itself, without a simulation: over all samples there are, each limit is wrong with at most its probability.
 func TestLimitsCover(t *testing.T) {
-	for _, all := range []int{1, 2, 13, 60} {
+	for _, all := range []int{1, 2, 13, 35} {
 		for _, tail := range []float64{.1, .0125, .001} {
 			for used := 1; used <= all; used++ {
 				lo, hi := make([]float64, used+1), make([]float64, used+1)

@@ -119,7 +119,7 @@ func TestByHand(t *testing.T) {
 	require.Equal(t, unit.Receipt{Plan: "look up", Sets: 2, Examples: 1000}, receipt)
 	require.Equal(t, [2]int{900, 110}, [2]int{s.Scores[0].Correct, s.Scores[1].Correct})
 
-	trials, look, receipt, err := s.Together(t.Context(), n, n.edits()[:2])
+	trials, look, receipt, err := s.Together(t.Context(), n.edits()[:2])
 	require.NoError(t, err)
 	require.Equal(t, 2*(look+1), receipt.Sets)
 	require.Positive(t, look)
@@ -173,21 +173,20 @@ func iota(n int) (x []int) {
 // What is promised: with the stated confidence at least, the accuracy on all examples is inside the interval at the look
 // at which one stops because it is narrow.
 func TestCoverage(t *testing.T) {
-	const runs = 200
+	const runs = 80
 	for _, c := range []struct{ right, lost, gained int }{
-		{2000, 0, 0}, {2000, 1, 0}, {2000, 4, 0}, {2000, 30, 0}, {2000, 1000, 0}, {2000, 1800, 0}, // memorised
-		{1960, 1, 1}, {1960, 5, 3}, {1960, 12, 12}, {1960, 60, 10}, {1960, 1764, 4},
-		{600, 2, 3}, {600, 500, 100}, {600, 300, 700}, {3, 2, 0}, {0, 0, 7},
+		{1000, 0, 0}, {1000, 1, 0}, {1000, 4, 0}, {1000, 30, 0}, {1000, 500, 0}, {1000, 900, 0}, // memorised
+		{980, 1, 1}, {980, 5, 3}, {980, 12, 12}, {980, 880, 4}, {300, 2, 3}, {300, 250, 50}, {3, 2, 0}, {0, 0, 7},
 	} {
-		for _, bound := range []sample.Bound{{Within: .05, Confidence: .8}, {Within: .015, Confidence: .9}} {
+		for _, bound := range []sample.Bound{{Within: .08, Confidence: .8}, {Within: .03, Confidence: .9}} {
 			missed, used := 0, 0
-			n := network(1, 2000, c.right, [2]int{c.lost, c.gained})
+			n := network(1, 1000, c.right, [2]int{c.lost, c.gained})
 			want := n.accuracy(1)
 			for seed := range uint64(runs) {
 				bound.Seed = seed
 				s, _, err := sample.New(t.Context(), n, bound)
 				require.NoError(t, err)
-				trials, look, _, err := s.Together(t.Context(), n, n.edits())
+				trials, look, _, err := s.Together(t.Context(), n.edits())
 				require.NoError(t, err)
 				change, half := s.Change(look, trials[0])
 				require.LessOrEqual(t, half, bound.Within)
@@ -197,9 +196,7 @@ func TestCoverage(t *testing.T) {
 				}
 				n.asked = nil
 			}
-			// No more misses than five standard deviations above the most that are allowed on average.
-			allowed := (1 - bound.Confidence) * runs
-			require.LessOrEqual(t, float64(missed), allowed+5*math.Sqrt(allowed*bound.Confidence), "%+v, within %v", c, bound.Within)
+			require.LessOrEqual(t, float64(missed), (1-bound.Confidence)*runs, "%+v, within %v", c, bound.Within)
 			t.Logf("%+v within %v at %v: %d of %d missed, %d examples", c, bound.Within, bound.Confidence, missed, runs, used/runs)
 		}
 	}
@@ -225,7 +222,7 @@ func TestInvariants(t *testing.T) {
 		looks := s.Looks()
 		require.Equal(t, examples, looks[len(looks)-1])
 		require.True(t, slices.IsSorted(looks))
-		trials, look, _, err := s.Together(context.Background(), n, n.edits())
+		trials, look, _, err := s.Together(context.Background(), n.edits())
 		require.NoError(t, err)
 
 		// Every example once, and those of another run of the same seed.
@@ -239,7 +236,7 @@ func TestInvariants(t *testing.T) {
 		// Sets do not influence each other's counts, and at the last look nothing is left open.
 		var apart []sample.Trial
 		for look := range looks {
-			apart, _, err = s.Extend(context.Background(), n, look, n.edits()[:1], apart)
+			apart, _, err = s.Extend(context.Background(), look, n.edits()[:1], apart)
 			require.NoError(t, err)
 			if look == len(looks)-1 {
 				change, half := s.Change(look, apart[0])
@@ -287,7 +284,7 @@ func TestRows(t *testing.T) {
 	for _, look := range []int{1, len(s.Looks()) - 1} {
 		var trials []sample.Trial
 		for l := range look + 1 {
-			trials, _, err = s.Extend(t.Context(), n, l, n.edits(), trials)
+			trials, _, err = s.Extend(t.Context(), l, n.edits(), trials)
 			require.NoError(t, err)
 		}
 		r.Add(s, look, trials)
@@ -362,11 +359,11 @@ func TestEvaluators(t *testing.T) {
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	n.before = func() error { cancel(); return errors.New("execution aborted") }
-	_, _, _, err = s.Together(ctx, n, n.edits())
+	_, _, _, err = s.Together(ctx, n.edits())
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorContains(t, err, "execution aborted")
 	calls := len(n.asked)
-	_, _, err = s.Extend(ctx, n, 0, n.edits(), nil)
+	_, _, err = s.Extend(ctx, 0, n.edits(), nil)
 	require.ErrorIs(t, err, context.Canceled)
 	require.Len(t, n.asked, calls)
 }
