@@ -430,7 +430,9 @@ func TestBoundedCurve(t *testing.T) {
 		}
 		var b bytes.Buffer
 		require.NoError(t, r.WriteCSV(&b))
-		require.True(t, strings.HasPrefix(b.String(), "order,k,fraction,correct,examples,accuracy,half_width\n0,0,0,"))
+		require.True(t, strings.HasPrefix(b.String(), fmt.Sprintf("order,k,fraction,correct,examples,accuracy,half_width\n"+
+			"0,0,0,%d,%d,0.925,0\n0,%d,%v,%d,%d,%v,%v\n", r.Bounded.UsedRight[0], r.Bounded.Used[0], r.Grid[1], r.Fraction[1],
+			r.Correct[0][1], r.Bounded.Used[0], r.Bounded.Accuracy[0][1], r.Bounded.HalfWidth[0][1])), b.String())
 		text, err := json.Marshal(r)
 		require.NoError(t, err)
 		var read ablate.Result

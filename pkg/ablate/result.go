@@ -147,8 +147,8 @@ func (r Result) WriteCSV(w io.Writer) error {
 		accuracy := r.accuracies(i)
 		for j, c := range row {
 			cells := []any{i, r.Grid[j], r.Fraction[j], c, r.Examples, accuracy[j]}
-			if r.Bounded != nil {
-				cells[4], cells = r.Bounded.Used[i], append(cells, r.Bounded.HalfWidth[i][j])
+			if b := r.Bounded; b != nil {
+				cells = []any{i, r.Grid[j], r.Fraction[j], c, b.Used[i], accuracy[j], b.HalfWidth[i][j]}
 			}
 			t.Rows = append(t.Rows, cells)
 		}

@@ -70,11 +70,18 @@ type Impacts struct {
 	Receipt  unit.Receipt   `json:"receipt"`
 }
 
-// Complete tells whether all units are done.
-func (r Impacts) Complete() bool {
-	open := func(i Impact) bool { return i.HalfWidth > r.Bound.Within }
-	return r.Units > 0 && len(r.Impacts) == r.Units && !slices.ContainsFunc(r.Impacts, open)
+// Done is the number of units that are known closely enough; without a bound, exactly.
+func (r Impacts) Done() (n int) {
+	for _, i := range r.Impacts {
+		if i.HalfWidth <= r.Bound.Within {
+			n++
+		}
+	}
+	return n
 }
+
+// Complete tells whether all units are done.
+func (r Impacts) Complete() bool { return r.Units > 0 && r.Done() == r.Units }
 
 // SingleOptions control a long analysis. They do not influence its result.
 type SingleOptions struct {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -132,5 +133,7 @@ func TestBoundedWords(t *testing.T) {
 	require.NoError(t, r.WriteCSV(&b))
 	lines := strings.Split(b.String(), "\n")
 	require.Equal(t, "repeat,scale,correct,examples,accuracy,half_width", lines[0])
+	require.Equal(t, fmt.Sprintf("0,1,%d,%d,%v,%v", r.Correct[0][0], r.Bounded.Used[0], r.Bounded.Accuracy[0][0],
+		r.Bounded.HalfWidth[0][0]), lines[1])
 	require.Len(t, lines, 1+4+1)
 }

@@ -138,7 +138,7 @@ func (r Result) WriteCSV(w io.Writer) error {
 		for j, c := range row {
 			cells := []any{i, r.Scales[j], c, r.Examples, float64(c) / float64(r.Examples)}
 			if b := r.Bounded; b != nil {
-				cells[3], cells[4], cells = b.Used[i], b.Accuracy[i][j], append(cells, b.HalfWidth[i][j])
+				cells = []any{i, r.Scales[j], c, b.Used[i], b.Accuracy[i][j], b.HalfWidth[i][j]}
 			}
 			t.Rows = append(t.Rows, cells)
 		}
