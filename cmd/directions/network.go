@@ -99,7 +99,7 @@ func (t *target) flags(c *cobra.Command) {
 	f.StringSliceVar(&t.sites, "sites", nil, "sites whose units are pooled, in this order (default all)")
 	f.StringVar(&t.on.Split, "split", "train", "examples: train (with the labels the network was trained on) or test")
 	f.IntVar(&t.on.Examples, "examples", 0, "the first N examples of the split (default all)")
-	f.StringVar(&t.within, "within", "", "look at as few examples as it takes to know each accuracy ± so many percentage points: 0.5pt")
+	f.StringVar(&t.within, "within", "", "look at as few examples as it takes to know each accuracy so closely: 0.5pt (points)")
 	f.Float64Var(&t.confidence, "confidence", 0.95, "confidence of each such interval")
 	f.StringVar(&t.json, "json", "", "write the result as JSON to FILE (- for standard output)")
 	f.StringVar(&t.csv, "csv", "", "write the counts as CSV to FILE (- for standard output)")
@@ -226,7 +226,8 @@ func newAblate(a *app) *cobra.Command {
 					return err
 				}
 				for _, name := range []string{"orders", "seed", "points"} {
-					if cmd.Flags().Changed(name) && (name != "points" || len(spec.Given.Grid) > 0) && (name != "seed" || t.within == "") {
+					taken := name == "orders" || name == "points" && len(spec.Given.Grid) > 0 || name == "seed" && t.within == ""
+					if taken && cmd.Flags().Changed(name) {
 						return fmt.Errorf("--%s and --orders-file: the file decides that; leave --%s out", name, name)
 					}
 				}

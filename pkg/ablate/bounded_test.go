@@ -117,8 +117,8 @@ func TestBoundedCoverage(t *testing.T) {
 	exact := withoutSeconds(t, many(), ablate.Spec{Orders: 3, Points: 6}, ablate.Options{})
 	points, missed, means, areas := 0, 0, 0, 0
 	for seed := range uint64(runs) {
-		r := withoutSeconds(t, many(), ablate.Spec{Orders: 3, Points: 6, Bound: sample.Bound{Within: .05, Confidence: .8, Seed: seed}},
-			ablate.Options{})
+		bound := sample.Bound{Within: .05, Confidence: .8, Seed: seed}
+		r := withoutSeconds(t, many(), ablate.Spec{Orders: 3, Points: 6, Bound: bound}, ablate.Options{})
 		require.Equal(t, exact.OrdersHash, r.OrdersHash, "the orderings are those of the exact analysis")
 		for i, row := range exact.Correct {
 			for j := 1; j < 5; j++ {
@@ -262,8 +262,10 @@ func TestBoundedResume(t *testing.T) {
 
 	whole := withoutSeconds(t, many(), spec, ablate.Options{})
 	for says, other := range map[string]sample.Bound{
-		"of another bound; start": {}, "another bound": {Within: .01, Confidence: .9, Seed: 3},
-		"of another bound": {Within: .04, Confidence: .9, Seed: 4}, "is of another bound": {Within: .04, Confidence: .95, Seed: 3},
+		"of another bound; start": {},
+		"another bound":           {Within: .01, Confidence: .9, Seed: 3},
+		"of another bound":        {Within: .04, Confidence: .9, Seed: 4},
+		"is of another bound":     {Within: .04, Confidence: .95, Seed: 3},
 	} {
 		n, spec := many(), spec
 		spec.Bound = other
@@ -331,12 +333,14 @@ func TestBoundedSingle(t *testing.T) {
 	}
 	var b bytes.Buffer
 	require.NoError(t, r.WriteCSV(&b))
-	require.True(t, strings.HasPrefix(b.String(), "site,unit,correct,examples,delta_loss,delta_accuracy,worst_class,worst_class_drop,half_width\n"))
+	require.True(t, strings.HasPrefix(b.String(),
+		"site,unit,correct,examples,delta_loss,delta_accuracy,worst_class,worst_class_drop,half_width\n"))
 	require.Contains(t, b.String(), fmt.Sprintf("%v\n", r.Impacts[9].HalfWidth))
 
 	missed := 0
 	for seed := range uint64(20) {
-		r, err := ablate.Single(t.Context(), many(), ablate.SingleSpec{Bound: sample.Bound{Within: .02, Confidence: .8, Seed: seed}}, ablate.SingleOptions{})
+		bound := sample.Bound{Within: .02, Confidence: .8, Seed: seed}
+		r, err := ablate.Single(t.Context(), many(), ablate.SingleSpec{Bound: bound}, ablate.SingleOptions{})
 		require.NoError(t, err)
 		for u, i := range r.Impacts {
 			if math.Abs(i.DeltaAccuracy+float64(costs[u])/4000) > i.HalfWidth+1e-12 {

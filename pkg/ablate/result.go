@@ -14,7 +14,7 @@ import (
 //
 // With a bound, Correct counts the examples that the ordering was evaluated on (Bounded.Used), and the accuracies, Mean,
 // SD and the AUCs are estimates for all Examples. How closely each accuracy is known is in Bounded.HalfWidth; SD holds
-// what is left of the error as well as the spread over orderings.
+// what is left of the error as well as the spread over orderings. Receipt.Examples is what the exact scores saw.
 type Result struct {
 	Sites      []string    `json:"sites"` // whose units are pooled, in this order
 	Units      int         `json:"units"` // pooled

@@ -314,7 +314,8 @@ func (r Impacts) WriteCSV(w io.Writer) error {
 		t.Columns = append(t.Columns, result.Axis{Name: "half_width"})
 	}
 	for _, i := range r.Impacts {
-		row := []any{i.Site, i.Unit, i.Score.Correct, i.Score.Examples, i.DeltaLoss, i.DeltaAccuracy, i.WorstClass, i.WorstClassDrop}
+		row := []any{i.Site, i.Unit, i.Score.Correct, i.Score.Examples, i.DeltaLoss, i.DeltaAccuracy, i.WorstClass,
+			i.WorstClassDrop}
 		if r.Bound != (sample.Bound{}) {
 			row = append(row, i.HalfWidth)
 		}

@@ -36,7 +36,8 @@ func TestBounded(t *testing.T) {
 		order := sample.Order(3000, seed)
 		for i, row := range exact.Correct {
 			// The noise of an example is the same, whoever else is looked at.
-			set := []unit.Edit{unit.Noise("a", []float64{.6, 0}, noise.Seeds(5, 4)[i]), unit.Noise("b", []float64{.8}, noise.Seeds(5, 4)[i])}
+			draw := noise.Seeds(5, 4)[i]
+			set := []unit.Edit{unit.Noise("a", []float64{.6, 0}, draw), unit.Noise("b", []float64{.8}, draw)}
 			scores, _, _, err := big().EvaluateOn(t.Context(), order[:r.Bounded.Used[i]], [][]unit.Edit{set})
 			require.NoError(t, err)
 			require.Equal(t, scores[0].Correct, r.Correct[i][1])
@@ -125,7 +126,8 @@ func TestBoundedWords(t *testing.T) {
 	require.NoError(t, err)
 	require.NotContains(t, string(text), "bounded")
 
-	r = withoutSeconds(t, big(), noise.Spec{Scales: []float64{1, 2}, Repeats: 2, Bound: sample.Bound{Within: .05}}, noise.Options{})
+	r = withoutSeconds(t, big(), noise.Spec{Scales: []float64{1, 2}, Repeats: 2, Bound: sample.Bound{Within: .05}},
+		noise.Options{})
 	c := r.Curve("net")
 	require.NoError(t, c.Check())
 	require.Equal(t, "± s.d. over 2 repeats; each accuracy "+r.Bounded.Note(3000), c.Band)

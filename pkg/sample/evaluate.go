@@ -212,8 +212,9 @@ func (s *Sample) evaluate(ctx context.Context, examples []int, sets [][]unit.Edi
 			}
 		}
 		if score.Examples != len(examples) || len(right[i]) != len(examples) || score.Correct != n {
-			return nil, nil, unit.Receipt{}, fmt.Errorf("the evaluator was asked for %d examples; it scored set %d on %d, with %d "+
-				"correct, and gave %d answers, of which %d are right", len(examples), i, score.Examples, score.Correct, len(right[i]), n)
+			return nil, nil, unit.Receipt{}, fmt.Errorf("the evaluator was asked for %d examples; it scored set %d on %d, "+
+				"with %d correct, and gave %d answers, of which %d are right",
+				len(examples), i, score.Examples, score.Correct, len(right[i]), n)
 		}
 	}
 	return scores, right, receipt, nil

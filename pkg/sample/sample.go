@@ -34,7 +34,8 @@ import (
 
 // Bound says how closely an accuracy is to be known. The zero Bound asks for the exact accuracy, on all examples.
 type Bound struct {
-	Within     float64 `json:"within"`         // the largest half-width allowed, a fraction of the examples: 0.005 is half a percentage point
+	// Within is the largest half-width allowed, a fraction of the examples: 0.005 is half a percentage point.
+	Within     float64 `json:"within"`
 	Confidence float64 `json:"confidence"`     // of each interval by itself; 0: 0.95
 	Seed       uint64  `json:"seed,omitempty"` // of the order in which examples are drawn
 }

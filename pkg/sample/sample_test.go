@@ -214,8 +214,9 @@ func TestInvariants(t *testing.T) {
 		}
 		n := network(rapid.Uint64().Draw(t, "network"), examples, right, changes...)
 		bound := sample.Bound{
-			Within: rapid.Float64Range(.001, .499).Draw(t, "within"), Confidence: rapid.Float64Range(.5, .999).Draw(t, "confidence"),
-			Seed: rapid.Uint64().Draw(t, "seed"),
+			Within:     rapid.Float64Range(.001, .499).Draw(t, "within"),
+			Confidence: rapid.Float64Range(.5, .999).Draw(t, "confidence"),
+			Seed:       rapid.Uint64().Draw(t, "seed"),
 		}
 		s, _, err := sample.New(context.Background(), n, bound)
 		require.NoError(t, err)
@@ -298,8 +299,8 @@ func TestRows(t *testing.T) {
 	require.Equal(t, []float64{0, 0}, r.HalfWidth[1])
 	require.Zero(t, r.HalfWidth[0][1])
 	require.InDelta(t, r.HalfWidth[0][0]/2, r.MeanHalfWidth[0], 1e-15)
-	require.Equal(t, fmt.Sprintf("± %s at 95 %% (n = %d to 2000 of 2000 examples)", sample.Points(r.HalfWidth[0][0]), s.Looks()[1]),
-		r.Note(2000))
+	require.Equal(t, fmt.Sprintf("± %s at 95 %% (n = %d to 2000 of 2000 examples)", sample.Points(r.HalfWidth[0][0]),
+		s.Looks()[1]), r.Note(2000))
 
 	for says, damage := range map[string]func(*sample.Rows){
 		"not of one length":                  func(r *sample.Rows) { r.Lost = r.Lost[:1] },
@@ -341,12 +342,13 @@ func TestBound(t *testing.T) {
 
 func TestEvaluators(t *testing.T) {
 	bound := sample.Bound{Within: .1}
-	for says, broken := range map[string]func(s []unit.Score, r [][]bool) ([]unit.Score, [][]bool){
-		"gave 0 scores and 1 lists":       func(s []unit.Score, r [][]bool) ([]unit.Score, [][]bool) { return nil, r },
-		"gave 1 scores and 0 lists":       func(s []unit.Score, r [][]bool) ([]unit.Score, [][]bool) { return s, nil },
-		"asked for 10 examples; it score": func(s []unit.Score, r [][]bool) ([]unit.Score, [][]bool) { s[0].Examples++; return s, r },
-		"gave 9 answers":                  func(s []unit.Score, r [][]bool) ([]unit.Score, [][]bool) { r[0] = r[0][:9]; return s, r },
-		"with 6 correct, and gave 10":     func(s []unit.Score, r [][]bool) ([]unit.Score, [][]bool) { s[0].Correct++; return s, r },
+	type scores = []unit.Score
+	for says, broken := range map[string]func(s scores, r [][]bool) (scores, [][]bool){
+		"gave 0 scores and 1 lists":       func(s scores, r [][]bool) (scores, [][]bool) { return nil, r },
+		"gave 1 scores and 0 lists":       func(s scores, r [][]bool) (scores, [][]bool) { return s, nil },
+		"asked for 10 examples; it score": func(s scores, r [][]bool) (scores, [][]bool) { s[0].Examples++; return s, r },
+		"gave 9 answers":                  func(s scores, r [][]bool) (scores, [][]bool) { r[0] = r[0][:9]; return s, r },
+		"with 6 correct, and gave 10":     func(s scores, r [][]bool) (scores, [][]bool) { s[0].Correct++; return s, r },
 	} {
 		n := network(1, 10, 5)
 		n.broken = broken
