@@ -148,6 +148,10 @@ func (l *Lab) Single(ctx context.Context, r *Run, on On, spec ablate.SingleSpec)
 	if err := spec.Bound.Check(); err != nil {
 		return ablate.Impacts{}, fmt.Errorf("impacts of %s: %w", r.Label(), err)
 	}
+	var err error
+	if spec.Sites, err = r.sites(spec.Sites); err != nil {
+		return ablate.Impacts{}, err
+	}
 	spec, on = spec.WithDefaults(), on.withDefaults()
 	config := map[string]any{"run": r.Spec, "on": on, "single": spec}
 	return compute(ctx, l, r, "impacts", []any{on, spec}, config,
