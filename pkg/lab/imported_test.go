@@ -156,17 +156,15 @@ func TestResNet20IsAsGoodAsPublished(t *testing.T) {
 	}
 	b, err := l.Backend()
 	require.NoError(t, err)
-	on := On{Split: "test"}
-	want := 9173
 	if b.Kind == "go" {
-		on.Examples, want = 100, 91
+		t.Skip("takes the pure-Go backend most of an hour: run it with XLA (install.sh gets it)")
 	}
 	r, err := l.Import(files[0], "resnet20", "cifar10", "imagenet")
 	require.NoError(t, err)
-	p, err := l.probe(context.Background(), r, on, probe.Options{})
+	p, err := l.probe(context.Background(), r, On{Split: "test"}, probe.Options{})
 	require.NoError(t, err)
 	defer p.Close()
 	s, _, err := p.Evaluate(context.Background(), [][]unit.Edit{nil})
 	require.NoError(t, err)
-	require.Equal(t, want, s[0].Correct)
+	require.Equal(t, 9173, s[0].Correct)
 }
