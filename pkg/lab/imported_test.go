@@ -42,7 +42,7 @@ func TestKeep(t *testing.T) {
 	r, err := l.Import(path, net, "mnist10k", "half")
 	require.NoError(t, err)
 	require.Len(t, notes, 1)
-	require.Contains(t, notes[0], "theirs.safetensors: 1 entries num_batches_tracked are not used")
+	require.Contains(t, notes[0], "theirs.safetensors: 1 × num_batches_tracked left out")
 	kept, err := l.Keep(context.Background(), r, "theirs")
 	require.NoError(t, err)
 	require.Equal(t, r.Key, kept.Key)
