@@ -320,7 +320,7 @@ func newImport(a *app) *cobra.Command {
 		Args:    one("a .safetensors FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if net == "" || data == "" {
-				return fmt.Errorf("import needs --net and --data, for example --net resnet20 --data cifar10; %s --help", cmd.CommandPath())
+				return errors.New("import needs --net and --data, for example --net resnet20 --data cifar10")
 			}
 			l, err := a.open()
 			if err != nil {
