@@ -382,11 +382,11 @@ func (p *Probe) size(j *job, a anatomy) {
 		j.chunk = equal(rows / targetSteps)
 		j.rows = j.widen * j.chunk
 	case pairs, single:
-		j.rows = rows
 		j.chunk = equal(rows)
 		if j.method == single {
 			j.chunk = equal(4096)
 		}
+		j.rows = min(rows, roundWidth(j.chunk*(1+len(j.sets))))
 		j.widen = 1
 	default:
 		j.chunk = equal(rows / min(4, len(j.sets)))
@@ -396,7 +396,7 @@ func (p *Probe) size(j *job, a anatomy) {
 		j.rows = j.widen * j.chunk
 	}
 	if p.opt.Chunk > 0 {
-		j.chunk = min(p.opt.Chunk, j.n)
+		j.chunk = p.opt.Chunk
 		if j.method != pairs && j.method != single {
 			j.rows = j.widen * j.chunk
 		}
@@ -410,7 +410,7 @@ func (p *Probe) size(j *job, a anatomy) {
 // plainChunk is how many examples a pass of the whole network takes.
 func (p *Probe) plainChunk(n int) int {
 	if p.opt.Chunk > 0 {
-		return min(p.opt.Chunk, n)
+		return p.opt.Chunk
 	}
 	largest := int64(1)
 	for _, s := range p.sites {
@@ -420,9 +420,19 @@ func (p *Probe) plainChunk(n int) int {
 		}
 		largest = max(largest, size)
 	}
-	chunk := int(max(1, min(1024, targetBytes/largest, p.memory()/(8*largest))))
-	chunk = min(chunk, n)
-	return ceilDiv(n, ceilDiv(n, chunk))
+	return p.equalChunks(int(min(1024, targetBytes/largest, p.memory()/(8*largest))), n)
+}
+
+// equalChunks is a size of about most by which all examples split into equal chunks, which wastes least on the last one.
+// If only n examples are asked for, it is halved as long as they fit: few sizes mean few compilations.
+func (p *Probe) equalChunks(most, n int) int {
+	all := len(p.labels)
+	most = max(1, min(most, all))
+	size := ceilDiv(all, ceilDiv(all, most))
+	for size >= 2*n && size > 1 {
+		size = ceilDiv(size, 2)
+	}
+	return size
 }
 
 // roundWidth rounds w up to one of few widths, each at most a quarter above the next smaller one, so that calls that
