@@ -1,0 +1,198 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/seed-ea9a9d67/directions/pkg/ablate"
+	"github.com/seed-ea9a9d67/directions/pkg/unit"
+)
+
+// impactWork is the ablation of every single unit of some sites, and what parts of it the peers are measured on.
+type impactWork struct {
+	network
+	examples int
+	sites    []string
+	first    int // units of each site in our first call, which is not measured; 0: all of them
+	hooks    part
+	batches  []int // that the hooks peer tries out
+	captum   part
+	perEval  []Settings // that the Captum peer tries out, on the last site
+}
+
+// impact measures single-unit ablation against PyTorch with hooks, and against Captum.
+func (b *bench) impact(c impactWork) (withHooks, withCaptum Workload, err error) {
+	fail := func(err error) (Workload, Workload, error) { return Workload{}, Workload{}, err }
+	started := time.Now()
+	p, err := b.probe(c.network, c.examples)
+	if err != nil {
+		return fail(err)
+	}
+	defer p.Close()
+	sites, err := unit.Select(p.Sites(), c.sites)
+	if err != nil {
+		return fail(err)
+	}
+	few := [][]unit.Edit{{}}
+	for _, s := range sites {
+		for u := range min(cmp.Or(c.first, s.Units()), s.Units()) {
+			few = append(few, []unit.Edit{unit.Ablate(s.Name, unit.Zero, u)})
+		}
+	}
+	if _, _, err := p.Evaluate(b.ctx, few); err != nil {
+		return fail(err)
+	}
+	first := time.Since(started).Seconds()
+
+	whole := impactSets(sites, 1)
+	var ours []int
+	var plan string
+	own := side{"ours", func() (float64, error) {
+		started := time.Now()
+		baseline, impacts, receipt, err := ablate.Single(b.ctx, p, c.sites, unit.Zero)
+		s := time.Since(started).Seconds()
+		ours, plan = []int{baseline.Correct}, receipt.Plan
+		for _, i := range impacts {
+			ours = append(ours, i.Score.Correct)
+		}
+		return s, err
+	}}
+
+	// Hooks: every so many-th unit.
+	n := cmp.Or(c.hooks.examples, c.examples)
+	every := cmp.Or(c.hooks.every, 1)
+	some := impactSets(sites, every)
+	settings, hooksFirst, err := b.prepareHooks(c.network, some[:1], n, c.batches)
+	if err != nil {
+		return fail(err)
+	}
+	var theirs []int
+	hooksSide := b.hooksSide(c.network, n, settings, some, &theirs)
+
+	// Captum: all units, on fewer images.
+	m := cmp.Or(c.captum.examples, c.examples)
+	captum, captumFirst, err := b.tuneCaptum(c, m)
+	if err != nil {
+		return fail(err)
+	}
+	var attributed map[string][]int
+	captumSide := side{"Captum", func() (float64, error) {
+		r := c.request("impact", m)
+		r.Sites, r.Settings = c.sites, captum
+		a, err := b.ask(layers, r)
+		attributed = a.Impact
+		return a.Seconds, err
+	}}
+
+	taken, err := interleave(b.opt.repeats, own, hooksSide, captumSide)
+	if err != nil {
+		return fail(err)
+	}
+	w := Workload{
+		Passes: float64(len(whole)), Plan: plan, Peer: "PyTorch hooks, " + settings.String(),
+		Ours: Timing{First: first, Seconds: taken[0], Scale: 1},
+		Theirs: Timing{First: hooksFirst, Seconds: taken[1],
+			Scale: float64(len(whole)) / float64(len(some)) * float64(c.examples) / float64(n)},
+	}
+	if w.Theirs.Scale != 1 {
+		w.Theirs.Part = fmt.Sprintf("%d of %d units, %s of %s images", len(some)-1, len(whole)-1, thousands(n), thousands(c.examples))
+	}
+	var counts []int
+	for i := range whole {
+		if i == 0 || (i-1)%every == 0 {
+			counts = append(counts, ours[i])
+		}
+	}
+	if n != c.examples {
+		if counts, err = b.correct(c.network, n, some); err != nil {
+			return fail(err)
+		}
+	}
+	if w.Answers, err = compareCounts(counts, theirs, b.near(c.network, n, settings, some)); err != nil {
+		return fail(err)
+	}
+
+	v := w
+	v.Peer = "Captum LayerFeatureAblation, " + captum.String()
+	v.Theirs = Timing{First: captumFirst, Seconds: taken[2], Scale: float64(c.examples) / float64(m)}
+	if v.Theirs.Scale != 1 {
+		v.Theirs.Part = fmt.Sprintf("%s of %s images", thousands(m), thousands(c.examples))
+	}
+	theirs = nil
+	for _, s := range sites {
+		theirs = append(theirs, attributed[s.Name]...)
+	}
+	counts = ours[1:]
+	if m != c.examples {
+		if counts, err = b.correct(c.network, m, whole[1:]); err != nil {
+			return fail(err)
+		}
+	}
+	v.Answers, err = compareCounts(counts, theirs, b.near(c.network, m, settings, whole[1:]))
+	return w, v, err
+}
+
+// impactSets are the sets of edits behind single-unit ablation: nothing, then every so many-th unit of all sites together.
+func impactSets(sites []unit.Site, every int) [][]unit.Edit {
+	sets := [][]unit.Edit{{}}
+	i := 0
+	for _, s := range sites {
+		for u := range s.Units() {
+			if i%every == 0 {
+				sets = append(sets, []unit.Edit{unit.Ablate(s.Name, unit.Zero, u)})
+			}
+			i++
+		}
+	}
+	return sets
+}
+
+// tuneCaptum tries out the Captum peer's settings on the units of the last site and as many images as one batch has, and
+// measures its first call.
+func (b *bench) tuneCaptum(c impactWork, examples int) (best Settings, first float64, err error) {
+	fastest := math.Inf(1)
+	for i, s := range c.perEval {
+		s.Batch = min(s.Batch, examples)
+		r := c.request("impact", s.Batch)
+		r.Sites, r.Settings = c.sites[len(c.sites)-1:], s
+		started := time.Now()
+		a, err := b.ask(layers, r)
+		if err != nil {
+			return best, 0, err
+		}
+		if i == 0 {
+			first = time.Since(started).Seconds()
+		}
+		if each := a.Seconds / float64(s.Batch); each < fastest {
+			fastest, best = each, s
+		}
+	}
+	return best, first, nil
+}
+
+// mlpImpact is workload 2.
+func (b *bench) mlpImpact(report *Report) error {
+	n, err := b.mlp("train")
+	if err != nil {
+		return err
+	}
+	c := impactWork{
+		network: n, examples: b.size(10000, 500), sites: []string{"fc1", "fc2"},
+		hooks: part{every: 8}, batches: batchesMLP,
+		captum:  part{examples: b.size(1000, 100)},
+		perEval: []Settings{{Batch: 100, PerEval: 1}, {Batch: 100, PerEval: 16}, {Batch: 1000, PerEval: 1}, {Batch: 500, PerEval: 4}},
+	}
+	w, v, err := b.impact(c)
+	if err != nil {
+		return err
+	}
+	w.ID, v.ID = "2", "2 captum"
+	for _, line := range []Workload{w, v} {
+		line.Target = 100
+		line.What = fmt.Sprintf("%s, impact of each of its %s units, %s images", n.net.Name, thousands(int(w.Passes)-1), thousands(c.examples))
+		report.add(line)
+	}
+	return nil
+}
