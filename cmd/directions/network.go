@@ -20,6 +20,11 @@ import (
 	"github.com/seed-ea9a9d67/directions/pkg/unit"
 )
 
+const (
+	netForms   = "mlp:WIDTH,WIDTH,…, convnet[:width=W,layers=N,nobn,fc=UNITS], resnet20, …"
+	inputForms = "half, imagenet or MEAN,…/SD,… per channel (default pixel/255)"
+)
+
 func newTrain(a *app) *cobra.Command {
 	spec := lab.Spec{}
 	name, method := "", ""
@@ -49,7 +54,8 @@ func newTrain(a *app) *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&spec.Data, "data", "mnist10k", "data set (directions data list)")
 	f.IntVar(&spec.Examples, "examples", 0, "train on the first N examples (default all)")
-	f.StringVar(&spec.Net, "net", "mlp:512,512", "network: mlp:WIDTH,WIDTH,…")
+	f.StringVar(&spec.Net, "net", "mlp:512,512", "network: "+netForms)
+	f.StringVar(&spec.Input, "input", "", "how pixels become its input: "+inputForms)
 	f.Float64Var(&spec.Corrupt.Fraction, "corrupt", 0, "fraction of training labels to corrupt, 0 to 1")
 	f.StringVar(&method, "corrupt-method", "", fmt.Sprintf("how: %v (default permute)", corrupt.Methods()))
 	f.Uint64Var(&spec.Corrupt.Seed, "corrupt-seed", 1, "seed of the corruption")
@@ -73,7 +79,8 @@ func newTrain(a *app) *cobra.Command {
 
 // target is what an analysis works on and where its answer goes: the flags that ablate and noise share.
 type target struct {
-	net, data      string
+	net            string
+	data, input    string
 	sites          []string
 	on             lab.On
 	json, csv, png string
@@ -81,8 +88,9 @@ type target struct {
 
 func (t *target) flags(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&t.net, "net", "", "network of a .safetensors RUN: mlp:WIDTH,WIDTH,…")
+	f.StringVar(&t.net, "net", "", "network of a .safetensors RUN: "+netForms)
 	f.StringVar(&t.data, "data", "", "data set of a .safetensors RUN")
+	f.StringVar(&t.input, "input", "", "how pixels become the input of a .safetensors RUN: "+inputForms)
 	f.StringSliceVar(&t.sites, "sites", nil, "sites whose units are pooled, in this order (default all)")
 	f.StringVar(&t.on.Split, "split", "train", "examples: train (with the labels the network was trained on) or test")
 	f.IntVar(&t.on.Examples, "examples", 0, "the first N examples of the split (default all)")
@@ -107,15 +115,15 @@ func (t *target) check() error {
 // run finds the network: a name, a key, or a file of weights.
 func (t *target) run(l *lab.Lab, name string) (*lab.Run, error) {
 	if !strings.HasSuffix(name, ".safetensors") {
-		if t.net != "" || t.data != "" {
-			return nil, fmt.Errorf("--net and --data are for a .safetensors file; %q is a run, which has its own", name)
+		if t.net != "" || t.data != "" || t.input != "" {
+			return nil, fmt.Errorf("--net, --data and --input are for a .safetensors file; %q is a run, which has its own", name)
 		}
 		return l.Find(name)
 	}
 	if t.net == "" || t.data == "" {
 		return nil, fmt.Errorf("%s: a file of weights needs --net and --data, for example --net mlp:512,512 --data mnist", name)
 	}
-	return l.Import(name, t.net, t.data)
+	return l.Import(name, t.net, t.data, t.input)
 }
 
 // write puts a result where the flags say; without any it goes to standard output as a table.
@@ -229,6 +237,42 @@ func readOrderings(path string) (*ablate.Orderings, error) {
 		return nil, fmt.Errorf("--orders-file %s: %w", path, err)
 	}
 	return o, nil
+}
+
+func newImport(a *app) *cobra.Command {
+	net, data, input, name := "", "", "", ""
+	c := &cobra.Command{
+		Use:   "import FILE",
+		Short: "Take a network trained elsewhere into the store, and measure it",
+		Long: "Check a .safetensors file with PyTorch's names and layout against a network, measure its loss and accuracy on both\n" +
+			"splits of a data set, and keep it among the trained networks.",
+		Example: "  directions import cifar10-resnet20.safetensors --net resnet20 --data cifar10 --input imagenet --name resnet",
+		Args:    one("a .safetensors FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if net == "" || data == "" {
+				return fmt.Errorf("import needs --net and --data, for example --net resnet20 --data cifar10; %s --help", cmd.CommandPath())
+			}
+			l, err := a.open()
+			if err != nil {
+				return err
+			}
+			r, err := l.Import(args[0], net, data, input)
+			if err != nil {
+				return err
+			}
+			if r, err = l.Keep(cmd.Context(), r, name); err != nil {
+				return err
+			}
+			fmt.Print(r.Table().Text())
+			return nil
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&net, "net", "", "network: "+netForms)
+	f.StringVar(&data, "data", "", "data set (directions data list)")
+	f.StringVar(&input, "input", "", "how pixels become its input: "+inputForms)
+	f.StringVar(&name, "name", "", "name for the network")
+	return c
 }
 
 func newNoise(a *app) *cobra.Command {

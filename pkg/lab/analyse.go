@@ -10,7 +10,6 @@ import (
 
 	"github.com/seed-ea9a9d67/directions/datasets"
 	"github.com/seed-ea9a9d67/directions/pkg/ablate"
-	"github.com/seed-ea9a9d67/directions/pkg/nets"
 	"github.com/seed-ea9a9d67/directions/pkg/noise"
 	"github.com/seed-ea9a9d67/directions/pkg/probe"
 	"github.com/seed-ea9a9d67/directions/pkg/result"
@@ -68,7 +67,7 @@ func (l *Lab) probe(ctx context.Context, r *Run, on On, opt probe.Options) (*pro
 	if err != nil {
 		return nil, err
 	}
-	net, err := nets.Parse(r.Spec.Net, data.Shape, len(classes))
+	net, err := r.Spec.network(data.Shape, len(classes))
 	if err != nil {
 		return nil, err
 	}
@@ -101,6 +100,12 @@ func (l *Lab) Ablate(ctx context.Context, r *Run, on On, spec ablate.Spec) (abla
 	if spec.Given != nil && len(spec.Sites) > 0 && !slices.Equal(spec.Sites, spec.Given.Sites) {
 		return ablate.Result{}, fmt.Errorf("ablation of %s: the given orderings are of sites %q, but sites %q "+
 			"are asked for; leave sites out", r.Label(), spec.Given.Sites, spec.Sites)
+	}
+	if spec.Given == nil {
+		var err error
+		if spec.Sites, err = r.sites(spec.Sites); err != nil {
+			return ablate.Result{}, err
+		}
 	}
 	spec, on = spec.WithDefaults(), on.withDefaults()
 	config := map[string]any{"run": r.Spec, "on": on, "ablate": spec}
@@ -148,6 +153,10 @@ func (l *Lab) Noise(ctx context.Context, r *Run, on On, spec noise.Spec) (noise.
 			return noise.Result{}, fmt.Errorf("noise of %s: scale %v is not a finite number > 0", r.Label(), scale)
 		}
 	}
+	var err error
+	if spec.Sites, err = r.sites(spec.Sites); err != nil {
+		return noise.Result{}, err
+	}
 	spec, on = spec.WithDefaults(), on.withDefaults()
 	config := map[string]any{"run": r.Spec, "on": on, "noise": spec}
 	return compute(ctx, l, r, "noise", []any{on, spec}, config,
@@ -180,6 +189,19 @@ func (l *Lab) Noise(ctx context.Context, r *Run, on On, spec noise.Spec) (noise.
 			res.Seconds.Total += prepare
 			return res, err
 		}, noise.Result.Complete)
+}
+
+// sites are those asked for, or else those that an analysis of this network works on by default; nil means all.
+func (r *Run) sites(asked []string) ([]string, error) {
+	if len(asked) > 0 {
+		return asked, nil
+	}
+	e, err := datasets.Lookup(r.Spec.Data)
+	if err != nil {
+		return nil, err
+	}
+	net, err := r.Spec.network(e.Shape, len(e.Classes))
+	return net.Default, err
 }
 
 // sitesOf names the sites of an ablation; none means all.

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/csv"
 	"encoding/hex"
@@ -27,10 +28,11 @@ const trainingVersion = 1
 
 // Spec says what a network is and how it came to be: all that determines its weights, on one backend.
 type Spec struct {
-	Data     string       `json:"data"`     // name of a data set
-	Examples int          `json:"examples"` // train on the first so many examples; 0: all
-	Net      string       `json:"net"`      // see nets.Parse: "mlp:512,512"
-	Corrupt  corrupt.Spec `json:"corrupt"`  // of the training labels; the test labels stay as they are
+	Data     string       `json:"data"`            // name of a data set
+	Examples int          `json:"examples"`        // train on the first so many examples; 0: all
+	Net      string       `json:"net"`             // see nets.Parse: "mlp:512,512"
+	Input    string       `json:"input,omitempty"` // see nets.ParseInput: "" is pixel/255
+	Corrupt  corrupt.Spec `json:"corrupt"`         // of the training labels; the test labels stay as they are
 	Fit      fit.Spec     `json:"fit"`
 }
 
@@ -64,10 +66,20 @@ func (s Spec) Key() (string, error) {
 	if err := s.Fit.Check(); err != nil {
 		return "", err
 	}
-	if _, err := nets.Parse(s.Net, e.Shape, len(e.Classes)); err != nil {
+	if _, err := s.network(e.Shape, len(e.Classes)); err != nil {
 		return "", err
 	}
 	return result.Key("run", trainingVersion, e.Hash(), s)
+}
+
+// network is the net that s names, for images of this shape, with its input.
+func (s Spec) network(image []int, classes int) (nets.Net, error) {
+	net, err := nets.Parse(s.Net, image, classes)
+	if err != nil {
+		return nets.Net{}, err
+	}
+	net.Input, err = nets.ParseInput(s.Input, image[2])
+	return net, err
 }
 
 // Run is a trained network with its origin.
@@ -86,6 +98,8 @@ type Run struct {
 
 	History []fit.Epoch           `json:"-"`
 	Arrays  map[string]nets.Array `json:"-"`
+
+	file []byte // that Import read
 }
 
 // Files of a run's folder. The run is whole once doneFile is there: it is written last.
@@ -105,7 +119,12 @@ func (l *Lab) saveRun(r *Run, labels *corrupt.Manifest) error {
 	dir := l.store.RunDir(r.Key)
 	h := sha256.New()
 	err := result.WriteFile(filepath.Join(dir, weightsFile), func(w io.Writer) error {
-		return nets.WriteSafetensors(io.MultiWriter(w, h), r.Arrays, map[string]string{"net": r.Spec.Net, "key": r.Key})
+		w = io.MultiWriter(w, h)
+		if r.Source != "" { // byte by byte: the key is that of the file
+			_, err := w.Write(r.file)
+			return err
+		}
+		return nets.WriteSafetensors(w, r.Arrays, map[string]string{"net": r.Spec.Net, "key": r.Key})
 	})
 	if err != nil {
 		return err
@@ -169,7 +188,12 @@ func readRun(dir string, done []byte) (*Run, error) {
 	if err := errors.Join(json.Unmarshal(text, &r), json.Unmarshal(text, &raw)); err != nil {
 		return nil, fmt.Errorf("%s: %w", specFile, err)
 	}
-	if r.Final == nil || !isKeyOf(r.Key, r.Data, raw.Spec) {
+	fits := isKeyOf(r.Key, r.Data, raw.Spec)
+	if r.Source != "" {
+		key, err := importKey(&r)
+		fits = err == nil && key == r.Key
+	}
+	if r.Final == nil || !fits {
 		return nil, fmt.Errorf("%s is not as it was written: its key does not fit its specification", specFile)
 	}
 	var sum string
@@ -183,8 +207,11 @@ func readRun(dir string, done []byte) (*Run, error) {
 	if got := sha256.Sum256(data); hex.EncodeToString(got[:]) != r.Weights {
 		return nil, fmt.Errorf("%s has another checksum than when it was written", weightsFile)
 	}
-	if r.Arrays, _, err = nets.ReadSafetensors(strings.NewReader(string(data))); err != nil {
+	if r.Arrays, _, err = nets.ReadSafetensors(bytes.NewReader(data)); err != nil {
 		return nil, err
+	}
+	if r.Source != "" {
+		nets.DropCounters(r.Arrays)
 	}
 	f, err := os.Open(filepath.Join(dir, historyFile))
 	if err != nil {
@@ -261,38 +288,6 @@ func (l *Lab) Find(name string) (*Run, error) {
 	return nil, fmt.Errorf("%d runs have keys that begin with %q; give more digits", len(found), name)
 }
 
-// Import makes a run of a safetensors file, without storing it: a network trained elsewhere, with PyTorch's names and
-// layout. Its labels are those of the data set.
-func (l *Lab) Import(path, net, data string) (*Run, error) {
-	e, err := datasets.Lookup(data)
-	if err != nil {
-		return nil, err
-	}
-	n, err := nets.Parse(net, e.Shape, len(e.Classes))
-	if err != nil {
-		return nil, err
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("weights: %w", err)
-	}
-	arrays, _, err := nets.ReadSafetensors(strings.NewReader(string(text)))
-	if err != nil {
-		return nil, fmt.Errorf("weights %s: %w", path, err)
-	}
-	b, err := l.Backend()
-	if err != nil {
-		return nil, err
-	}
-	if err := n.Check(b.Engine, arrays); err != nil {
-		return nil, fmt.Errorf("weights %s: %w", path, err)
-	}
-	sum := sha256.Sum256(text)
-	r := &Run{Spec: Spec{Data: data, Net: net}, Data: e.Hash(), Source: path, Weights: hex.EncodeToString(sum[:]), Arrays: arrays}
-	r.Key, err = result.Key("imported run", r.Weights, r.Data, net)
-	return r, err
-}
-
 var historyColumns = []string{"epoch", "lr", "loss", "accuracy", "train_loss", "train_accuracy", "test_loss", "test_accuracy"}
 
 // WriteHistory writes a training history as CSV; epochs that were not measured leave the last four columns empty.
@@ -355,9 +350,15 @@ func (r *Run) Table() result.Table {
 	add := func(name string, value any) { t.Rows = append(t.Rows, []any{name, value}) }
 	add("key", r.Key)
 	add("net", r.Spec.Net)
+	if r.Spec.Input != "" {
+		add("input", r.Spec.Input)
+	}
 	add("data", r.Spec.Data)
 	if r.Spec.Examples > 0 {
 		add("training examples", r.Spec.Examples)
+	}
+	if r.Source != "" {
+		add("imported from", r.Source)
 	}
 	add("labels corrupted (fraction)", r.Spec.Corrupt.Fraction)
 	if len(r.History) > 0 {

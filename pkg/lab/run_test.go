@@ -545,7 +545,7 @@ func TestImport(t *testing.T) {
 		return path
 	}
 	good := file("net.safetensors", func(map[string]nets.Array) {})
-	got, err := l.Import(good, "mlp:6,5", "mnist10k")
+	got, err := l.Import(good, "mlp:6,5", "mnist10k", "")
 	require.NoError(t, err)
 	require.Equal(t, r.Arrays, got.Arrays)
 	require.Equal(t, "net.safetensors", got.Label())
@@ -558,14 +558,14 @@ func TestImport(t *testing.T) {
 	require.Len(t, runs, 1, "an imported network is not stored")
 
 	same := file("copy.safetensors", func(map[string]nets.Array) {})
-	again, err := l.Import(same, "mlp:6,5", "mnist10k")
+	again, err := l.Import(same, "mlp:6,5", "mnist10k", "")
 	require.NoError(t, err)
 	require.Equal(t, got.Key, again.Key, "the content counts, not the name")
 	changed := file("changed.safetensors", func(a map[string]nets.Array) { a["fc1.bias"].Data[0]++ })
-	again, err = l.Import(changed, "mlp:6,5", "mnist10k")
+	again, err = l.Import(changed, "mlp:6,5", "mnist10k", "")
 	require.NoError(t, err)
 	require.NotEqual(t, got.Key, again.Key)
-	again, err = l.Import(good, "mlp:6,5", "mnist")
+	again, err = l.Import(good, "mlp:6,5", "mnist", "")
 	require.NoError(t, err, "the data set is not read yet")
 	require.NotEqual(t, got.Key, again.Key)
 
@@ -593,7 +593,7 @@ func TestImport(t *testing.T) {
 			a["fc2.weight"] = nets.Array{Shape: []int{6, 5}, Data: w.Data}
 		}), "mlp:6,5", "mnist10k", `"fc2.weight" has shape [6 5] in the weights, the network needs [5 6]`},
 	} {
-		_, err := l.Import(c.path, c.net, c.data)
+		_, err := l.Import(c.path, c.net, c.data, "")
 		require.ErrorContains(t, err, c.want)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/seed-ea9a9d67/directions/datasets"
 	"github.com/seed-ea9a9d67/directions/pkg/corrupt"
 	"github.com/seed-ea9a9d67/directions/pkg/fit"
-	"github.com/seed-ea9a9d67/directions/pkg/nets"
 	"github.com/seed-ea9a9d67/directions/pkg/result"
 )
 
@@ -53,7 +52,7 @@ func (l *Lab) train(ctx context.Context, spec Spec, key, name string) (*Run, err
 	if err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
-	net, err := nets.Parse(spec.Net, set.Train.Shape, len(set.Classes))
+	net, err := spec.network(set.Train.Shape, len(set.Classes))
 	if err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}

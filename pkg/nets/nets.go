@@ -30,13 +30,24 @@ type Net struct {
 	Name    string // the specification Parse reads: "mlp:512,512"
 	Image   []int  // shape of an image: [height, width, channels]
 	Classes int    // number of logits
+	Input   Input  // how pixels become its input
+	// Default names the sites that an analysis works on when none are asked for; nil: all there are.
+	Default []string
 	// Graph maps images (Float32)[batch, height, width, channels] to logits (Float32)[batch, classes], naming its
 	// activations with tap.Point.
 	Graph func(scope *model.Scope, images *graph.Node) *graph.Node
 }
 
-// Parse reads a network's specification. Known: "mlp:W1,W2,…", a multilayer perceptron with hidden layers of these widths
-// and sites fc1, fc2, …
+// Parse reads a network's specification:
+//
+//	mlp:W1,W2,…  a multilayer perceptron with hidden layers of these widths; sites fc1, fc2, …
+//	convnet      the paper's network of 11 convolutions with batch normalization; sites conv1, conv2, …
+//	             options after a colon, in this order: width=W multiplies the channels, layers=N keeps the first N layers,
+//	             nobn leaves batch normalization out, fc=UNITS puts a fully connected layer (site fc1, which is not
+//	             analysed unless asked for) before the logits: convnet:width=0.25,nobn
+//	resnet20, resnet32, resnet44, resnet56  residual networks in the layout for CIFAR
+//	resnet18, resnet34, resnet50            in the layout for ImageNet
+//	             sites conv1, layer1.0, …, and layer1.0.conv1 within blocks; unless asked for, block outputs are analysed
 func Parse(spec string, image []int, classes int) (Net, error) {
 	if classes < 2 {
 		return Net{}, fmt.Errorf("net %q: %d classes, at least 2 are needed", spec, classes)
@@ -44,21 +55,47 @@ func Parse(spec string, image []int, classes int) (Net, error) {
 	if len(image) != 3 || slices.Min(image) < 1 {
 		return Net{}, fmt.Errorf("net %q: image shape %v is not [height, width, channels]", spec, image)
 	}
+	net := Net{Name: spec, Image: slices.Clone(image), Classes: classes}
 	kind, rest, _ := strings.Cut(spec, ":")
-	if kind != "mlp" {
-		return Net{}, fmt.Errorf("net %q is not known; allowed: mlp:WIDTH,WIDTH,… (for example mlp:512,512)", spec)
+	switch r, isResNet := resNets[spec]; {
+	case kind == "mlp":
+		m, err := parseMLP(spec, rest, classes)
+		if err != nil {
+			return Net{}, err
+		}
+		net.Graph = m.Graph
+	case kind == "convnet":
+		c, err := parseConvNet(spec, rest, classes)
+		if err != nil {
+			return Net{}, err
+		}
+		net.Graph = c.Graph
+		if c.Hidden > 0 {
+			for i := range c.Channels {
+				net.Default = append(net.Default, fmt.Sprintf("conv%d", i+1))
+			}
+		}
+	case isResNet:
+		r.Classes = classes
+		net.Graph, net.Default = r.Graph, r.outputs()
+	default:
+		return Net{}, fmt.Errorf("net %q is not known; allowed: mlp:WIDTH,WIDTH,… (for example mlp:512,512), %s, %s",
+			spec, convNetForm, strings.Join(slices.Sorted(maps.Keys(resNets)), ", "))
 	}
+	return net, nil
+}
+
+func parseMLP(spec, rest string, classes int) (MLP, error) {
 	var widths []int
 	for field := range strings.SplitSeq(rest, ",") {
 		w, err := strconv.Atoi(field)
 		if err != nil || w < 1 || w > 1<<20 || field != strconv.Itoa(w) { // one spelling, as names enter keys
-			return Net{}, fmt.Errorf("net %q: layer width %q is not a number between 1 and %d (for example mlp:512,512)",
+			return MLP{}, fmt.Errorf("net %q: layer width %q is not a number between 1 and %d (for example mlp:512,512)",
 				spec, field, 1<<20)
 		}
 		widths = append(widths, w)
 	}
-	m := MLP{Widths: widths, Classes: classes}
-	return Net{Name: spec, Image: slices.Clone(image), Classes: classes, Graph: m.Graph}, nil
+	return MLP{Widths: widths, Classes: classes}, nil
 }
 
 // MLP is the multilayer perceptron of the paper's MNIST figures: fully connected layers with ReLU, then logits.
@@ -72,27 +109,9 @@ func (m MLP) Graph(scope *model.Scope, images *graph.Node) *graph.Node {
 	x := graph.Reshape(images, images.Shape().Dimensions[0], -1) // [batch, height·width·channels]
 	for i, width := range m.Widths {
 		name := fmt.Sprintf("fc%d", i+1)
-		x = dense(scope.In("%s", name), x, width)
-		// GoMLX gives the gradient of equal arguments to the first one: in this order it is 0 at 0, as everybody has it.
-		x = tap.Point(graph.Max(graph.ScalarZero(x.Graph(), x.DType()), x), name)
+		x = tap.Point(relu(dense(scope.In("%s", name), x, width)), name)
 	}
 	return dense(scope.In("logits"), x, m.Classes)
-}
-
-// dense is x·Wᵀ + b with x [batch, in], W ("weight") [out, in] and b ("bias") [out].
-func dense(scope *model.Scope, x *graph.Node, out int) *graph.Node {
-	g, in := x.Graph(), x.Shape().Dimensions[1]
-	weight := scope.VariableWithShape("weight", shapes.Make(dtypes.Float32, out, in)).NodeValue(g)
-	bias := scope.VariableWithShape("bias", shapes.Make(dtypes.Float32, out)).NodeValue(g)
-	y := graph.Dot(x, graph.Transpose(weight, 0, 1)).MatMul()
-	return graph.Add(y, graph.ExpandLeftToRank(bias, 2))
-}
-
-// Pixels turns raw images (Uint8)[batch, height, width, channels] into what the network eats: (Float32), pixel·(1/255), the
-// same bits on every backend. For 126 of the 256 values this is 1 ulp off the quotient pixel/255 that PyTorch computes (XLA
-// turns a division by a constant into this product anyway).
-func (n Net) Pixels(images *graph.Node) *graph.Node {
-	return graph.DivScalar(graph.ConvertDType(images, dtypes.Float32), 255)
 }
 
 // Sketch builds the network without compiling it and returns its sites, in order, and its parameters' shapes by name.
@@ -134,9 +153,17 @@ func Trained(name string) bool {
 	return !strings.HasSuffix(name, ".running_mean") && !strings.HasSuffix(name, ".running_var")
 }
 
-// Init draws initial parameters: weights from N(0, 2/fan-in) (He et al. 2015, for ReLU), biases zero. Each parameter has
-// a random stream of its own, named after it, so the draw of one does not depend on which others exist, nor on the
-// backend.
+// DropCounters deletes what PyTorch saves with batch normalization but no network here has, num_batches_tracked, and returns
+// how many there were.
+func DropCounters(weights map[string]Array) int {
+	before := len(weights)
+	maps.DeleteFunc(weights, func(name string, _ Array) bool { return strings.HasSuffix(name, ".num_batches_tracked") })
+	return before - len(weights)
+}
+
+// Init draws initial parameters: weights from N(0, 2/fan-in) (He et al. 2015, for ReLU), biases zero; batch normalization
+// begins with weight 1, bias 0, running mean 0 and running variance 1. Each parameter has a random stream of its own, named
+// after it, so the draw of one does not depend on which others exist, nor on the backend.
 func (n Net) Init(backend compute.Backend, seed uint64) (map[string]Array, error) {
 	_, params, err := n.Sketch(backend)
 	if err != nil {
@@ -145,13 +172,18 @@ func (n Net) Init(backend compute.Backend, seed uint64) (map[string]Array, error
 	weights := map[string]Array{}
 	for name, shape := range params {
 		a := Array{Shape: shape, Data: make([]float32, shapes.Make(dtypes.Float32, shape...).Size())}
-		if len(shape) > 1 {
+		switch {
+		case len(shape) > 1:
 			h := fnv.New64a()
 			h.Write([]byte(name))
 			rng := rand.New(rand.NewPCG(seed, h.Sum64()))
 			sd := math.Sqrt(2 / float64(len(a.Data)/shape[0]))
 			for i := range a.Data {
 				a.Data[i] = float32(rng.NormFloat64() * sd)
+			}
+		case strings.HasSuffix(name, ".weight") || strings.HasSuffix(name, ".running_var"): // of batch normalization
+			for i := range a.Data {
+				a.Data[i] = 1
 			}
 		}
 		weights[name] = a

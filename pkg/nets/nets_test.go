@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -84,12 +85,20 @@ func TestParseErrorsSayWhatIsAllowed(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"mlp:512,512", "mlp:1", "mlp:", "mlp:08", "mlp:1,,2", "cnn:1", "mlp:٣"} {
+	for _, s := range []string{"mlp:512,512", "mlp:1", "mlp:", "mlp:08", "mlp:1,,2", "cnn:1", "mlp:٣", "convnet:width=0.25,nobn", "resnet20"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, spec string) {
 		net, err := Parse(spec, []int{2, 2, 1}, 2)
 		if err != nil {
+			return
+		}
+		require.Equal(t, spec, net.Name)
+		if !strings.HasPrefix(spec, "mlp:") {
+			_, isResNet := resNets[spec]
+			require.True(t, isResNet || strings.HasPrefix(spec, "convnet"), spec)
+			_, _, err := net.Sketch(open(t).Engine)
+			require.NoError(t, err)
 			return
 		}
 		var widths []int
@@ -108,7 +117,6 @@ func FuzzParse(f *testing.F) {
 			again += fmt.Sprint(w)
 		}
 		require.Equal(t, spec, again, "one network, one name")
-		require.Equal(t, spec, net.Name)
 	})
 }
 
