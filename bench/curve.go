@@ -160,39 +160,15 @@ var (
 	batchesConv = []int{50, 100, 250, 500, 1000}
 )
 
-// mlpCurve is workload 1.
-func (b *bench) mlpCurve(report *Report) error {
-	n, err := b.mlp("train")
-	if err != nil {
-		return err
-	}
-	c := curveWork{
-		network: n, examples: b.size(60000, 500), sites: []string{"fc1", "fc2"}, orders: b.size(10, 3), points: b.size(20, 5),
-		part: part{orders: b.size(3, 2)}, batches: batchesMLP,
-	}
+// addCurve measures a cumulative ablation and reports it.
+func (b *bench) addCurve(report *Report, c curveWork, id, sites string, target float64) error {
 	w, err := b.curve(c)
 	if err != nil {
 		return err
 	}
-	w.ID, w.Target = "1", 20
-	w.What = fmt.Sprintf("%s, cumulative ablation of both hidden layers together, %d orderings × %d points, %s images",
-		n.net.Name, c.orders, c.points, thousands(c.examples))
+	w.ID, w.Target = id, target
+	w.What = fmt.Sprintf("%s, cumulative ablation of %s together, %d orderings × %d points, %s images",
+		c.net.Name, sites, c.orders, c.points, thousands(c.examples))
 	report.add(w)
 	return nil
-}
-
-// mlp is the network of workloads 1, 2 and 5, on a part of its data set.
-func (b *bench) mlp(part string) (network, error) {
-	name, spec, examples := "mnist", "mlp:512,512", 60000
-	if b.opt.quick {
-		name, spec, examples = "mnist10k", "mlp:48,48", 500
-	}
-	set, err := b.lab.Data(b.ctx, name)
-	if err != nil {
-		return network{}, err
-	}
-	if b.opt.weights != "" && !b.opt.quick {
-		return b.loaded(spec, b.opt.weights, set, part)
-	}
-	return b.trained(spec, set, part, examples, b.size(3, 5))
 }

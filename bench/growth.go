@@ -30,7 +30,7 @@ func (b *bench) growth(report *Report) error {
 		g := Growth{What: dimension.what}
 		for _, size := range dimension.sizes {
 			*dimension.size = size
-			n, err := b.trained(fmt.Sprintf("mlp:%d,%d", width, width), set, "train", b.size(5000, 250), 1)
+			n, err := b.trained(source{spec: fmt.Sprintf("mlp:%d,%d", width, width), set: set, part: "train"}, b.size(5000, 250), 1)
 			if err != nil {
 				return err
 			}

@@ -172,26 +172,16 @@ func (b *bench) tuneCaptum(c impactWork, examples int) (best Settings, first flo
 	return best, first, nil
 }
 
-// mlpImpact is workload 2.
-func (b *bench) mlpImpact(report *Report) error {
-	n, err := b.mlp("train")
-	if err != nil {
-		return err
-	}
-	c := impactWork{
-		network: n, examples: b.size(10000, 500), sites: []string{"fc1", "fc2"},
-		hooks: part{every: 8}, batches: batchesMLP,
-		captum:  part{examples: b.size(1000, 100)},
-		perEval: []Settings{{Batch: 100, PerEval: 1}, {Batch: 100, PerEval: 16}, {Batch: 1000, PerEval: 1}, {Batch: 500, PerEval: 4}},
-	}
+// addImpact measures single-unit ablation and reports it, a line for each peer.
+func (b *bench) addImpact(report *Report, c impactWork, id, units string, target float64) error {
 	w, v, err := b.impact(c)
 	if err != nil {
 		return err
 	}
-	w.ID, v.ID = "2", "2 captum"
+	w.ID, v.ID = id, id+" captum"
 	for _, line := range []Workload{w, v} {
-		line.Target = 100
-		line.What = fmt.Sprintf("%s, impact of each of its %s units, %s images", n.net.Name, thousands(int(w.Passes)-1), thousands(c.examples))
+		line.Target = target
+		line.What = fmt.Sprintf("%s, impact of each of %s %s, %s images", c.net.Name, thousands(int(w.Passes)-1), units, thousands(c.examples))
 		report.add(line)
 	}
 	return nil

@@ -43,8 +43,9 @@ type bench struct {
 	opt     options
 	lab     *lab.Lab
 	backend *backend.Backend
-	threads int    // of both sides
-	work    string // folder that both sides read: weights, images, labels, orders
+	threads int                                            // of both sides
+	work    string                                         // folder that both sides read: weights, images, labels, orders
+	ask     func(script string, r request) (answer, error) // process, but in tests
 	peers   map[string]*peer
 }
 
@@ -53,6 +54,7 @@ type options struct {
 	quick    bool
 	repeats  int
 	dir      string // this folder
+	out      string // folder of the tables and results
 	python   string
 	weights  string // of the MLP
 	resnet20 string
@@ -65,6 +67,8 @@ var sections = []struct {
 }{
 	{"1", (*bench).mlpCurve},
 	{"2", (*bench).mlpImpact},
+	{"3", (*bench).resnetImpact},
+	{"4", (*bench).convCurve},
 	{"5", (*bench).mlpNoise},
 	{"6", (*bench).training},
 	{"growth", (*bench).growth},
@@ -86,6 +90,7 @@ func parseOptions(args []string) (options, error) {
 	flags.BoolVar(&opt.quick, "quick", false, "tiny sizes: a self-test, not a measurement")
 	flags.IntVar(&opt.repeats, "repeats", 3, "measured runs of each side; work of over two minutes is run once")
 	flags.StringVar(&opt.dir, "dir", "bench", "the benchmark's folder")
+	flags.StringVar(&opt.out, "out", "", "folder for README.md and results.json (default DIR, with -quick DIR/.work/quick)")
 	flags.StringVar(&opt.python, "python", "", "the Python that has the packages of requirements.txt (default DIR/.venv/bin/python)")
 	flags.StringVar(&opt.weights, "weights", "", "safetensors file of a trained mlp:512,512 (default: trained here)")
 	flags.StringVar(&opt.resnet20, "resnet20", "", "safetensors file of a trained resnet20 (default weights/cifar10-resnet20-12fca82f.safetensors in the folders of DIRECTIONS_DATA)")
@@ -106,6 +111,12 @@ func parseOptions(args []string) (options, error) {
 		if !slices.Contains(sectionNames(), name) {
 			return opt, fmt.Errorf("-only: no section %q; choose from %s", name, strings.Join(sectionNames(), ","))
 		}
+	}
+	if opt.out == "" && opt.quick {
+		opt.out = filepath.Join(opt.dir, ".work", "quick")
+	}
+	if opt.out == "" {
+		opt.out = opt.dir
 	}
 	if opt.python == "" {
 		opt.python = filepath.Join(opt.dir, ".venv", "bin", "python")
@@ -129,14 +140,10 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	defer b.close()
-	out := opt.dir
-	if opt.quick {
-		out = filepath.Join(b.work, "quick")
-		if err := copyPage(opt.dir, out); err != nil {
-			return err
-		}
+	if err := copyPage(opt.dir, opt.out); err != nil {
+		return err
 	}
-	old, err := readReport(filepath.Join(out, "results.json"))
+	old, err := readReport(filepath.Join(opt.out, "results.json"))
 	if err != nil {
 		return err
 	}
@@ -153,12 +160,12 @@ func run(ctx context.Context, args []string) error {
 		if err := s.run(b, report); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
-		if err := report.write(out); err != nil { // what is measured is kept, whatever comes
+		if err := report.write(opt.out); err != nil { // what is measured is kept, whatever comes
 			return err
 		}
 	}
 	fmt.Println(report.workloadTable())
-	fmt.Printf("tables and raw seconds: %s, %s\n", filepath.Join(out, "README.md"), filepath.Join(out, "results.json"))
+	fmt.Printf("tables and raw seconds: %s, %s\n", filepath.Join(opt.out, "README.md"), filepath.Join(opt.out, "results.json"))
 	if bad := report.disagreements(); len(bad) > 0 {
 		return fmt.Errorf("answers differ by more than rounding: %s", strings.Join(bad, "; "))
 	}
@@ -179,6 +186,7 @@ func open(ctx context.Context, opt options) (*bench, error) {
 		ctx: ctx, opt: opt, lab: l, backend: engine, threads: runtime.NumCPU(), work: filepath.Join(opt.dir, ".work"),
 		peers: map[string]*peer{},
 	}
+	b.ask = b.process
 	return b, os.MkdirAll(b.work, 0o755)
 }
 

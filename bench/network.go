@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
+	"io/fs"
 	"log"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -33,6 +37,7 @@ type network struct {
 func (n network) request(kind string, examples int) request {
 	return request{
 		Kind: kind, Net: n.net.Name, Image: n.net.Image, Classes: n.net.Classes, Weights: n.file, Data: n.data, Examples: examples,
+		Mean: n.net.Input.Mean, SD: n.net.Input.SD,
 	}
 }
 
@@ -69,70 +74,95 @@ func corrects(scores []unit.Score) []int {
 	return counts
 }
 
-// trained is a network trained briefly on the first examples of a data set's training images, with fixed seeds, and kept in
-// the work folder. It is measured on those images, or on the test images.
-func (b *bench) trained(spec string, set *datasets.Set, part string, examples, epochs int) (network, error) {
-	images, err := set.Train.Head(examples)
+// source says which network it is, and what it is measured on.
+type source struct {
+	spec  string // of the network
+	input string // how pixels become its input, as nets.ParseInput reads it
+	set   *datasets.Set
+	part  string // of the set: "train" or "test"
+}
+
+// trained is a network trained briefly on the first training images, with fixed seeds, and kept in the work folder.
+func (b *bench) trained(s source, examples, epochs int) (network, error) {
+	images, err := s.set.Train.Head(examples)
 	if err != nil {
 		return network{}, err
 	}
-	return b.cached(spec, set, part, func(net nets.Net) (string, func() (map[string]nets.Array, error)) {
-		how := fit.Spec{Epochs: epochs, Evaluate: epochs, InitSeed: initSeed, OrderSeed: 1}
-		return fmt.Sprintf("%d epochs on %d images of %s", epochs, examples, set.Name), func() (map[string]nets.Array, error) {
-			r, err := fit.Train(b.ctx, b.backend, net, images, set.Test, how, fit.Options{})
-			return r.Weights, err
-		}
+	test, err := s.set.Test.Head(min(1000, s.set.Test.Len()))
+	if err != nil {
+		return network{}, err
+	}
+	origin := fmt.Sprintf("trained %d epochs on %d images of %s", epochs, examples, s.set.Name)
+	return b.cached(s, origin, func(net nets.Net) (map[string]nets.Array, error) {
+		spec := fit.Spec{Epochs: epochs, Evaluate: epochs, InitSeed: initSeed, OrderSeed: orderSeed}
+		r, err := fit.Train(b.ctx, b.backend, net, images, test, spec, fit.Options{})
+		return r.Weights, err
 	})
 }
 
-// initial is a network as training would begin with it.
-func (b *bench) initial(spec string, set *datasets.Set, part string) (network, error) {
-	return b.cached(spec, set, part, func(net nets.Net) (string, func() (map[string]nets.Array, error)) {
-		return "initial weights", func() (map[string]nets.Array, error) { return net.Init(b.backend.Engine, initSeed) }
+// The seeds of what is trained here.
+const initSeed, orderSeed = 1, 1
+
+// initial is a network as training begins with it.
+func (b *bench) initial(s source) (network, error) {
+	return b.cached(s, "initial", func(net nets.Net) (map[string]nets.Array, error) {
+		return net.Init(b.backend.Engine, initSeed)
 	})
 }
 
 // loaded is a network whose weights are in a file.
-func (b *bench) loaded(spec, path string, set *datasets.Set, part string) (network, error) {
-	return b.cached(spec, set, part, func(net nets.Net) (string, func() (map[string]nets.Array, error)) {
-		return "read from " + path, func() (map[string]nets.Array, error) {
-			weights, _, err := nets.LoadSafetensors(path)
-			if err == nil {
-				err = net.Check(b.backend.Engine, weights)
-			}
-			return weights, err
-		}
-	})
-}
-
-// cached makes a network whose weights are in the work folder if they were made in the same way before.
-func (b *bench) cached(
-	spec string, set *datasets.Set, part string, how func(nets.Net) (string, func() (map[string]nets.Array, error)),
-) (network, error) {
-	split := set.Test
-	if part == "train" {
-		split = set.Train
-	}
-	net, err := nets.Parse(spec, split.Shape, len(set.Classes))
+func (b *bench) loaded(s source, path string) (network, error) {
+	weights, _, err := nets.LoadSafetensors(path)
 	if err != nil {
 		return network{}, err
 	}
-	n := network{net: net, data: set.Name + "-" + part, split: split}
+	h := fnv.New32a() // so that another file's weights are another file in the work folder
+	for _, name := range slices.Sorted(maps.Keys(weights)) {
+		if err := binary.Write(h, binary.LittleEndian, weights[name].Data); err != nil {
+			return network{}, err
+		}
+	}
+	origin := fmt.Sprintf("from file %08x", h.Sum32())
+	return b.cached(s, origin, func(net nets.Net) (map[string]nets.Array, error) { return weights, nil })
+}
+
+// cached makes a network, whose weights are in the work folder if they were made in the same way before.
+func (b *bench) cached(
+	s source, origin string, weights func(nets.Net) (map[string]nets.Array, error),
+) (network, error) {
+	split := s.set.Test
+	if s.part == "train" {
+		split = s.set.Train
+	}
+	net, err := nets.Parse(s.spec, split.Shape, len(s.set.Classes))
+	if err != nil {
+		return network{}, err
+	}
+	if net.Input, err = nets.ParseInput(s.input, split.Shape[2]); err != nil {
+		return network{}, err
+	}
+	n := network{net: net, data: s.set.Name + "-" + s.part, split: split}
 	if err := b.writeData(n.data, split); err != nil {
 		return network{}, err
 	}
-	origin, make := how(net)
-	n.file = strings.NewReplacer(":", "-", ",", "-", " ", "-", "=", "").Replace(spec+" "+strings.ReplaceAll(origin, string(filepath.Separator), "-")) + ".safetensors"
+	n.file = strings.NewReplacer(":", "-", ",", "-", " ", "-", "=", "").Replace(s.spec+" "+origin) + ".safetensors"
 	path := filepath.Join(b.work, n.file)
-	if n.weights, _, err = nets.LoadSafetensors(path); err == nil {
+	n.weights, _, err = nets.LoadSafetensors(path)
+	if err == nil {
 		return n, net.Check(b.backend.Engine, n.weights)
 	}
-	log.Printf("%s: %s", spec, origin)
-	if n.weights, err = make(); err != nil {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return network{}, err
+	}
+	log.Printf("  %s: %s", s.spec, origin)
+	if n.weights, err = weights(net); err != nil {
+		return network{}, err
+	}
+	if err := net.Check(b.backend.Engine, n.weights); err != nil {
 		return network{}, err
 	}
 	return n, result.WriteFile(path, func(w io.Writer) error {
-		return nets.WriteSafetensors(w, n.weights, map[string]string{"net": spec, "made by": origin})
+		return nets.WriteSafetensors(w, n.weights, map[string]string{"net": s.spec, "origin": origin})
 	})
 }
 

@@ -36,30 +36,28 @@ func (b *bench) peak(report *Report) error {
 	}
 	for _, line := range []struct {
 		id, cut string
-		open    func() (network, int, error) // the network, and the images of the workload
-	}{
-		{"1", "fc1", func() (network, int, error) { n, err := b.mlp("train"); return n, b.size(60000, 500), err }},
-	} {
+		open    func() (curveWork, error)
+	}{{"1", "fc1", b.curve1}, {"4", "conv9", b.curve4}} {
 		w, ok := report.workload(line.id)
 		if !ok {
 			log.Printf("  workload %s is not measured yet, so neither is its distance from the peak", line.id)
 			continue
 		}
-		n, examples, err := line.open()
+		c, err := line.open()
 		if err != nil {
 			return err
 		}
-		sites, _, err := n.net.Sketch(b.backend.Engine)
+		sites, _, err := c.net.Sketch(b.backend.Engine)
 		if err != nil {
 			return err
 		}
-		flops, err := flopsAfter(sites, n.weights, line.cut)
+		flops, err := flopsAfter(sites, c.weights, line.cut)
 		if err != nil {
 			return err
 		}
-		gflops := w.Passes * float64(examples) * flops / w.Ours.Best() / 1e9
+		gflops := w.Passes * float64(c.examples) * flops / w.Ours.Best() / 1e9
 		p.Shares = append(p.Shares, Share{
-			Workload: line.id, Suffix: fmt.Sprintf("%s, after %s", n.net.Name, line.cut), Flops: flops, GFlops: gflops, OfPeak: gflops / p.GFlops,
+			Workload: line.id, Suffix: fmt.Sprintf("%s, after %s", c.net.Name, line.cut), Flops: flops, GFlops: gflops, OfPeak: gflops / p.GFlops,
 		})
 	}
 	report.Peak = p

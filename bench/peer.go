@@ -80,8 +80,8 @@ type peer struct {
 	log  *os.File // of the requests, so that they can be repeated by hand
 }
 
-// ask sends a request to the script of this name, starting it at its first one.
-func (b *bench) ask(script string, r request) (answer, error) {
+// process sends a request to the script of this name, starting it at its first one.
+func (b *bench) process(script string, r request) (answer, error) {
 	p := b.peers[script]
 	if p == nil {
 		var err error

@@ -7,14 +7,13 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/seed-ea9a9d67/directions/datasets"
 	"github.com/seed-ea9a9d67/directions/pkg/fit"
 )
 
 // trainWork is plain SGD from the same weights, with the same examples in the same order on both sides.
 type trainWork struct {
-	id, net   string
-	set       *datasets.Set
+	id string
+	source
 	examples  int
 	lr        float64
 	tolerance float64 // relative difference of the losses that is allowed
@@ -27,8 +26,19 @@ func (b *bench) training(report *Report) error {
 	if err != nil {
 		return err
 	}
+	err = b.trainOne(report, trainWork{
+		id: "6 mlp", source: source{spec: b.pick("mlp:512,512", "mlp:48,48"), set: set, part: "train"},
+		examples: b.size(60000, 1280), lr: 0.1, tolerance: 1e-3, target: 1,
+	})
+	if err != nil {
+		return err
+	}
+	if set = b.cifar(); set == nil {
+		return nil
+	}
 	return b.trainOne(report, trainWork{
-		id: "6", net: b.pick("mlp:512,512", "mlp:48,48"), set: set, examples: b.size(60000, 1280), lr: 0.1, tolerance: 1e-3, target: 1,
+		id: "6 convnet", source: source{spec: b.pick("convnet:width=0.25", "convnet:width=0.0625"), input: "half", set: set, part: "train"},
+		examples: b.size(5000, 512), lr: 0.05, tolerance: 0.02, target: 1,
 	})
 }
 
@@ -42,7 +52,7 @@ func (b *bench) pick(full, tiny string) string {
 
 // trainOne measures epochs. The peer trains its epoch when ours is done, epoch by epoch.
 func (b *bench) trainOne(report *Report, t trainWork) error {
-	n, err := b.initial(t.net, t.set, "train")
+	n, err := b.initial(t.source)
 	if err != nil {
 		return err
 	}
@@ -57,21 +67,21 @@ func (b *bench) trainOne(report *Report, t trainWork) error {
 	}
 	// The first epoch compiles, and the last one ends with an evaluation: neither is measured.
 	epochs := b.opt.repeats + 2
-	spec := fit.Spec{LR: t.lr, Batch: batch, Epochs: epochs, Evaluate: epochs, InitSeed: initSeed, OrderSeed: 1}
+	spec := fit.Spec{LR: t.lr, Batch: batch, Epochs: epochs, Evaluate: epochs, InitSeed: initSeed, OrderSeed: orderSeed}
 	start := n.request("start", t.examples)
 	start.LR, start.Batch = t.lr, batch
 	var ours, theirs []float64
 	w := Workload{
 		ID: t.id, Target: t.target, Passes: 1, Peer: fmt.Sprintf("PyTorch, batch %d as ours", batch),
 		Plan: fmt.Sprintf("batch %d", batch), Ours: Timing{Scale: 1}, Theirs: Timing{Scale: 1},
-		What: fmt.Sprintf("%s, one epoch of training on %s images of %s, SGD, batch %d", t.net, thousands(t.examples), t.set.Name, batch),
+		What: fmt.Sprintf("%s, one epoch of training on %s images of %s, SGD, batch %d", t.spec, thousands(t.examples), t.set.Name, batch),
 	}
 	mark := time.Now()
 	_, err = fit.Train(b.ctx, b.backend, n.net, images, test, spec, fit.Options{OnEpoch: func(e fit.Epoch) error {
 		own := time.Since(mark).Seconds()
 		ours = append(ours, e.Loss)
 		order := fmt.Sprintf("order-%d-of-%d.npy", e.Epoch, t.examples)
-		if err := writeNumpy(filepath.Join(b.work, order), "<i4", []int{t.examples}, epochOrder(spec.OrderSeed, e.Epoch-1, t.examples)); err != nil {
+		if err := writeNumpy(filepath.Join(b.work, order), "<i4", []int{t.examples}, epochOrder(orderSeed, e.Epoch-1, t.examples)); err != nil {
 			return err
 		}
 		asked := time.Now()
@@ -108,9 +118,6 @@ func (b *bench) trainOne(report *Report, t trainWork) error {
 	report.add(w)
 	return nil
 }
-
-// initSeed is that of initial weights.
-const initSeed = 1
 
 // epochOrder is the order in which pkg/fit shows n examples in an epoch, counted from 0. If it drew another one, the losses
 // would not agree.

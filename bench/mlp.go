@@ -8,6 +8,54 @@ import (
 	"github.com/seed-ea9a9d67/directions/pkg/unit"
 )
 
+// mlpCurve is workload 1.
+func (b *bench) mlpCurve(report *Report) error {
+	c, err := b.curve1()
+	if err != nil {
+		return err
+	}
+	return b.addCurve(report, c, "1", "both hidden layers", 20)
+}
+
+func (b *bench) curve1() (curveWork, error) {
+	n, err := b.mlp("train")
+	return curveWork{
+		network: n, examples: b.size(60000, 500), sites: []string{"fc1", "fc2"}, orders: b.size(10, 3), points: b.size(20, 5),
+		part: part{orders: b.size(3, 2)}, batches: batchesMLP,
+	}, err
+}
+
+// mlp is the network of workloads 1, 2 and 5, on a part of its data set.
+func (b *bench) mlp(part string) (network, error) {
+	name, spec, examples := "mnist", "mlp:512,512", 60000
+	if b.opt.quick {
+		name, spec, examples = "mnist10k", "mlp:48,48", 500
+	}
+	set, err := b.lab.Data(b.ctx, name)
+	if err != nil {
+		return network{}, err
+	}
+	s := source{spec: spec, set: set, part: part}
+	if b.opt.weights != "" && !b.opt.quick {
+		return b.loaded(s, b.opt.weights)
+	}
+	return b.trained(s, examples, b.size(3, 5))
+}
+
+// mlpImpact is workload 2.
+func (b *bench) mlpImpact(report *Report) error {
+	n, err := b.mlp("train")
+	if err != nil {
+		return err
+	}
+	return b.addImpact(report, impactWork{
+		network: n, examples: b.size(10000, 500), sites: []string{"fc1", "fc2"},
+		hooks: part{every: 8}, batches: batchesMLP,
+		captum:  part{examples: b.size(1000, 100)},
+		perEval: []Settings{{Batch: 100, PerEval: 1}, {Batch: 100, PerEval: 16}, {Batch: 1000, PerEval: 1}, {Batch: 500, PerEval: 4}},
+	}, "2", "units", 100)
+}
+
 // mlpNoise is workload 5. Each side draws noise of its own, of the same standard deviations.
 func (b *bench) mlpNoise(report *Report) error {
 	n, err := b.mlp("train")
