@@ -24,7 +24,15 @@ type File struct {
 	Role   Role     `json:"role"` // no two files of a set have the same
 	Bytes  int64    `json:"bytes"`
 	SHA256 string   `json:"sha256"` // lower-case hexadecimal
-	URLs   []string `json:"urls"`   // mirrors, tried in this order
+	URLs   []string `json:"urls"`   // mirrors, tried in this order; none if the file comes in the set's archive
+	Also   []Copy   `json:"also,omitempty"`
+}
+
+// Copy is another content that is taken for a published file, because it differs from it by little. Whoever loads it is
+// told so. It has no hash of its own in Entry.Hash: results that differ by as little share a key.
+type Copy struct {
+	SHA256 string `json:"sha256"`
+	Note   string `json:"note"` // how it differs
 }
 
 // Entry is one row of the catalog: all there is to know about a data set without reading it.
@@ -39,6 +47,9 @@ type Entry struct {
 	TestN    int      `json:"test"`
 	Files    []File   `json:"files"`
 	Embedded bool     `json:"embedded"` // the files are part of the program
+	// Archive is a tar.gz file that has the files, if they are published in one. Each file may then lie beside it unpacked,
+	// also with ".gz" added; the sizes and checksums of Files are those of the unpacked files.
+	Archive *File `json:"archive,omitempty"`
 
 	division string // how train and test are made from the files, in words; enters Hash, so it never changes silently
 	read     reader
@@ -56,6 +67,9 @@ type reader func(e Entry, files map[Role]content) (train, test Split, err error)
 
 // Bytes is the size of all files together: what Fetch downloads and reports at most.
 func (e Entry) Bytes() int64 {
+	if e.Archive != nil {
+		return e.Archive.Bytes
+	}
 	var sum int64
 	for _, f := range e.Files {
 		sum += f.Bytes
@@ -135,6 +149,20 @@ func Catalog() []Entry {
 			Files:    fashionFiles(),
 			division: "as published",
 			read:     readIDXFiles,
+		},
+		{
+			Name:     "cifar10",
+			Title:    "CIFAR-10 colour images of 10 kinds of things",
+			Licence:  "none stated; cite Krizhevsky 2009",
+			Source:   "https://www.cs.toronto.edu/~kriz/cifar.html",
+			Classes:  strings.Fields("airplane automobile bird cat deer dog frog horse ship truck"),
+			Shape:    []int{32, 32, 3},
+			TrainN:   50000,
+			TestN:    10000,
+			Files:    cifarFiles(),
+			Archive:  cifarArchive(),
+			division: "as published",
+			read:     readCIFARFiles,
 		},
 	}
 }

@@ -13,6 +13,7 @@ package datasets
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Split is labelled images, in the order they were published.
@@ -68,10 +69,11 @@ type Set struct {
 	Classes []string // by label
 	Train   Split
 	Test    Split
+	Note    string // how the content differs from what was published; usually empty (see Copy)
 }
 
 // Load reads the data set with that name. Each file of it is looked for in <dir>/<name>/ for each of dirs in turn; the
-// first copy whose size and sha256 are the published ones is used. An empty string among dirs is skipped. A set that is
+// first copy whose size and sha256 are the published ones (or those of a Copy of it) is used. An empty string among dirs is skipped. A set that is
 // part of the program (mnist10k) needs no dirs. The result shares memory with nothing outside it.
 //
 // Errors: an unknown name lists the known ones; missing files give a *MissingError; a file that is there but not as
@@ -87,8 +89,13 @@ func Load(name string, dirs ...string) (*Set, error) {
 func (e Entry) load(dirs []string) (*Set, error) {
 	contents := make(map[Role]content, len(e.Files))
 	var states []FileState
+	var notes []string
+	look := newSearch(e, dirs)
 	for _, f := range e.Files {
-		data, state := e.find(f, dirs)
+		data, state := look.find(f)
+		if state.State == OK && state.Note != "" {
+			notes = append(notes, f.Name+": "+state.Note)
+		}
 		contents[f.Role] = content{state.Path, data}
 		states = append(states, state)
 	}
@@ -104,5 +111,6 @@ func (e Entry) load(dirs []string) (*Set, error) {
 		return nil, fmt.Errorf("data set %q has %d training and %d test images, its catalog entry says %d and %d",
 			e.Name, train.Len(), test.Len(), e.TrainN, e.TestN)
 	}
-	return &Set{Name: e.Name, Title: e.Title, Hash: e.Hash(), Classes: e.Classes, Train: train, Test: test}, nil
+	return &Set{Name: e.Name, Title: e.Title, Hash: e.Hash(), Classes: e.Classes, Train: train, Test: test,
+		Note: strings.Join(notes, "; ")}, nil
 }

@@ -60,6 +60,7 @@ func ExampleCatalog() {
 	// mnist10k         8000 +  2000 images [28 28 1],  1.7 MB, 9f2e9f3d3be4
 	// mnist           60000 + 10000 images [28 28 1], 11.6 MB, 33156129e5c7
 	// fashion-mnist   60000 + 10000 images [28 28 1], 30.9 MB, 89b5fcf9bb16
+	// cifar10         50000 + 10000 images [32 32 3], 170.1 MB, e394a37f2556
 }
 
 func ExampleLookup() {
@@ -69,7 +70,7 @@ func ExampleLookup() {
 	fmt.Println(err)
 	// Output:
 	// Fashion-MNIST, Zalando's article images <nil>
-	// no data set "imagenet": there are mnist10k, mnist, fashion-mnist
+	// no data set "imagenet": there are mnist10k, mnist, fashion-mnist, cifar10
 }
 
 func ExampleLoad_missing() {

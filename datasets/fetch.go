@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -56,7 +57,15 @@ func (e Entry) fetch(ctx context.Context, dir string, stall time.Duration, advan
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return fmt.Errorf("fetching data set %q: %w", e.Name, err)
 	}
-	for _, f := range e.Files {
+	files := e.Files
+	if e.Archive != nil {
+		files = []File{*e.Archive}
+		if !slices.ContainsFunc(e.verify([]string{dir}), func(s FileState) bool { return s.State != OK }) {
+			advance(int(e.Bytes())) // unpacked, or as the archive
+			return nil
+		}
+	}
+	for _, f := range files {
 		d := download{file: f, target: filepath.Join(folder, f.Name), stall: stall, advance: advance}
 		if err := d.run(ctx); err != nil {
 			return fmt.Errorf("fetching data set %q: %w", e.Name, err)

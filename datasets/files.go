@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -50,26 +51,45 @@ func Verify(name string, dirs ...string) ([]FileState, error) {
 
 func (e Entry) verify(dirs []string) []FileState {
 	states := make([]FileState, 0, len(e.Files))
+	look := newSearch(e, dirs)
 	for _, f := range e.Files {
-		_, state := e.find(f, dirs)
+		_, state := look.find(f)
 		states = append(states, state)
 	}
 	return states
 }
 
+// search looks for the files of one set, and unpacks an archive only once.
+type search struct {
+	entry    Entry
+	dirs     []string
+	archives map[string]*unpacked // by folder
+}
+
+func newSearch(e Entry, dirs []string) *search {
+	return &search{entry: e, dirs: dirs, archives: map[string]*unpacked{}}
+}
+
 // find reads the first good copy of f. If there is none, the state is that of the first bad copy.
-func (e Entry) find(f File, dirs []string) ([]byte, FileState) {
+func (s *search) find(f File) ([]byte, FileState) {
+	e := s.entry
 	if e.Embedded {
 		return f.read(embedded, e.Name+"/"+f.Name, "embedded "+e.Name+"/"+f.Name)
 	}
 	found := FileState{File: f, State: Missing, Note: "is missing"}
-	for _, dir := range places(e.Name, dirs) {
-		data, state := f.read(os.DirFS(dir), f.Name, filepath.Join(dir, f.Name))
-		if state.State == OK {
-			return data, state
+	for _, dir := range places(e.Name, s.dirs) {
+		forms := []func(File, string) ([]byte, FileState){File.plain}
+		if e.Archive != nil {
+			forms = append(forms, File.packed, s.archived)
 		}
-		if found.State == Missing && state.State != Missing {
-			found = state
+		for _, form := range forms {
+			data, state := form(f, dir)
+			if state.State == OK {
+				return data, state
+			}
+			if found.State == Missing && state.State != Missing {
+				found = state
+			}
 		}
 	}
 	return nil, found
@@ -86,37 +106,64 @@ func places(name string, dirs []string) []string {
 	return out
 }
 
+// plain reads the copy of f in dir that is as published.
+func (f File) plain(dir string) ([]byte, FileState) {
+	return f.read(os.DirFS(dir), f.Name, filepath.Join(dir, f.Name))
+}
+
 // read reads a copy of f and compares it with the published file; path is for messages. The data are nil unless the
 // state is OK.
 func (f File) read(fsys fs.FS, name, path string) ([]byte, FileState) {
-	bad := func(state State, format string, args ...any) ([]byte, FileState) {
-		return nil, FileState{File: f, State: state, Path: path, Note: fmt.Sprintf(format, args...)}
+	file, size, state := f.open(fsys, name, path)
+	if file == nil {
+		return nil, state
 	}
+	defer file.Close()
+	if size != f.Bytes {
+		return nil, f.bad(path, WrongSize, "has %d bytes, the published file has %d", size, f.Bytes)
+	}
+	data := make([]byte, f.Bytes)
+	if _, err := io.ReadFull(file, data); err != nil {
+		return nil, f.bad(path, Unreadable, "cannot be read: %v", bare(err))
+	}
+	return f.judge(data, path)
+}
+
+// open opens a regular file; if it cannot, the file is nil and the state says why.
+func (f File) open(fsys fs.FS, name, path string) (fs.File, int64, FileState) {
 	info, err := fs.Stat(fsys, name) // before opening, which would wait for ever on a named pipe
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return bad(Missing, "is missing")
+		return nil, 0, f.bad(path, Missing, "is missing")
 	case err != nil:
-		return bad(Unreadable, "cannot be read: %v", bare(err))
+		return nil, 0, f.bad(path, Unreadable, "cannot be read: %v", bare(err))
 	case !info.Mode().IsRegular():
-		return bad(Unreadable, "is not a regular file")
-	case info.Size() != f.Bytes:
-		return bad(WrongSize, "has %d bytes, the published file has %d", info.Size(), f.Bytes)
+		return nil, 0, f.bad(path, Unreadable, "is not a regular file")
 	}
 	file, err := fsys.Open(name)
 	if err != nil {
-		return bad(Unreadable, "cannot be read: %v", bare(err))
+		return nil, 0, f.bad(path, Unreadable, "cannot be read: %v", bare(err))
 	}
-	defer file.Close()
-	data := make([]byte, f.Bytes)
-	if _, err := io.ReadFull(file, data); err != nil {
-		return bad(Unreadable, "cannot be read: %v", bare(err))
-	}
+	return file, info.Size(), FileState{}
+}
+
+// judge compares the data of a copy with the published checksum, and with those of other copies that will do.
+func (f File) judge(data []byte, path string) ([]byte, FileState) {
 	sum := sha256.Sum256(data)
-	if got := hex.EncodeToString(sum[:]); got != f.SHA256 {
-		return bad(WrongChecksum, "has sha256 %s, the published file has %s", got, f.SHA256)
+	got := hex.EncodeToString(sum[:])
+	if got == f.SHA256 {
+		return data, FileState{File: f, State: OK, Path: path}
 	}
-	return data, FileState{File: f, State: OK, Path: path}
+	for _, c := range f.Also {
+		if got == c.SHA256 {
+			return data, FileState{File: f, State: OK, Path: path, Note: c.Note}
+		}
+	}
+	return nil, f.bad(path, WrongChecksum, "has sha256 %s, the published file has %s", got, f.SHA256)
+}
+
+func (f File) bad(path string, state State, format string, args ...any) FileState {
+	return FileState{File: f, State: state, Path: path, Note: fmt.Sprintf(format, args...)}
 }
 
 // bare is err without operation and path.
@@ -158,6 +205,10 @@ func (e Entry) complain(states []FileState, dirs []string) error {
 		default:
 			bad = append(bad, s.Path+" "+s.Note)
 		}
+	}
+	bad = slices.Compact(bad) // an archive is the copy of every file in it
+	if e.Archive != nil {
+		missing.Bytes = e.Archive.Bytes
 	}
 	if len(bad) > 0 {
 		return fmt.Errorf("data set %q: %s; get a good copy with `directions data fetch %s`",

@@ -166,15 +166,15 @@ func TestBadRequests(t *testing.T) {
 		`no run "net" in `: {"ablate", "net"},
 		"directions runs list` shows those there are": {"runs", "show", "net"},
 		`no run ""`: {"noise", ""},
-		"x.safetensors: a file of weights needs --net and --data":        {"ablate", "x.safetensors", "--net", "mlp:5"},
-		"weights: open x.safetensors: no such file":                      {"ablate", "x.safetensors", "--net", "mlp:5", "--data", "mnist10k"},
-		"--net and --data are for a .safetensors file; \"net\" is a run": {"noise", "net", "--net", "mlp:5"},
-		`--verify "some" is not one of sample, all`:                      {"runs", "list", "--verify", "some"},
-		"--memory -1: a number of MiB, at least 1":                       {"runs", "list", "--memory", "-1"},
-		"--memory 9223372036854775807: a number of MiB":                  {"runs", "list", "--memory", "9223372036854775807"},
-		`backend "tpu" is not one of go, xla, xla:cpu, xla:cuda`:         {"train", "--backend", "tpu"},
-		"no pjrt_c_api_cpu_plugin.so in":                                 {"train", "--backend", "xla:cpu"},
-		"set DIRECTIONS_HOME to a folder you may write":                  {"runs", "list", "--home", "store"},
+		"x.safetensors: a file of weights needs --net and --data":           {"ablate", "x.safetensors", "--net", "mlp:5"},
+		"weights: open x.safetensors: no such file":                         {"ablate", "x.safetensors", "--net", "mlp:5", "--data", "mnist10k"},
+		"--net, --data and --input are for a .safetensors file; \"net\" is": {"noise", "net", "--net", "mlp:5"},
+		`--verify "some" is not one of sample, all`:                         {"runs", "list", "--verify", "some"},
+		"--memory -1: a number of MiB, at least 1":                          {"runs", "list", "--memory", "-1"},
+		"--memory 9223372036854775807: a number of MiB":                     {"runs", "list", "--memory", "9223372036854775807"},
+		`backend "tpu" is not one of go, xla, xla:cpu, xla:cuda`:            {"train", "--backend", "tpu"},
+		"no pjrt_c_api_cpu_plugin.so in":                                    {"train", "--backend", "xla:cpu"},
+		"set DIRECTIONS_HOME to a folder you may write":                     {"runs", "list", "--home", "store"},
 	} {
 		require.Contains(t, s.fails(args...), want, "%q", args)
 	}
@@ -257,6 +257,52 @@ func TestDamagedInputs(t *testing.T) {
 	require.Contains(t, o.String(), "mnist10k/t10k-images", "without a name all that are here are looked at")
 	require.NotContains(t, o.String(), "fashion-mnist")
 	require.Contains(t, e.String(), "4 files are not as published")
+}
+
+func TestImport(t *testing.T) {
+	s := newShell(t)
+	s.net()
+	trained, _ := s.ok("runs", "show", "net")
+	weights, err := os.ReadFile(strings.TrimSpace(trained[strings.Index(trained, "weights: ")+len("weights: "):]))
+	require.NoError(t, err)
+	s.write("theirs.safetensors", string(weights))
+	s.write("short.safetensors", string(weights[:len(weights)-8]))
+	of := []string{"--net", "mlp:12,8", "--data", "mnist10k"}
+	out, progress := s.ok(append([]string{"import", "theirs.safetensors", "--name", "theirs", "--input", "half"}, of...)...)
+	require.Contains(t, out, "Network theirs")
+	require.Regexp(t, `input +half\n`, out)
+	require.Regexp(t, `test accuracy \(fraction\) +0\.\d+\n`, out)
+	require.Contains(t, progress, "measuring theirs.safetensors on the train images: 8000 images in ")
+	require.Contains(t, progress, "measuring theirs.safetensors on the test images: 2000 images in ")
+	shown, _ := s.ok("runs", "show", "theirs")
+	require.Equal(t, out, shown[:strings.Index(shown, "weights: ")])
+	list, _ := s.ok("runs", "list")
+	require.Regexp(t, `theirs +mlp:12,8 +mnist10k`, list)
+	_, progress = s.ok(append([]string{"import", "theirs.safetensors", "--input", "half"}, of...)...)
+	require.Empty(t, progress, "measured once")
+	plain, _ := s.ok(append([]string{"import", "theirs.safetensors"}, of...)...)
+	accuracy := regexp.MustCompile(`test accuracy.*`)
+	require.NotEqual(t, accuracy.FindString(out), accuracy.FindString(plain), "another input is another network")
+	curve, _ := s.ok("ablate", "theirs", "--orders", "1", "--points", "2", "--examples", "50", "--csv", "-")
+	same, _ := s.ok(append([]string{"ablate", "theirs.safetensors", "--input", "half", "--orders", "1", "--points", "2", "--examples", "50", "--csv", "-"}, of...)...)
+	require.Equal(t, curve, same)
+
+	for want, args := range map[string][]string{
+		"import takes one argument, a .safetensors FILE; 0 were given":                   {},
+		"import needs --net and --data, for example --net resnet20 --data cifar10":       {"theirs.safetensors", "--net", "mlp:12,8"},
+		"weights: open none.safetensors: no such file":                                   {"none.safetensors", of[0], of[1], of[2], of[3]},
+		"weights short.safetensors: safetensors file, tensor":                            {"short.safetensors", of[0], of[1], of[2], of[3]},
+		`"fc2.bias" has shape [8] in the weights, the network needs [9]`:                 {"theirs.safetensors", "--net", "mlp:12,9", of[2], of[3]},
+		`input "imagenet" is for images with 3 channels, these have 1`:                   {"theirs.safetensors", of[0], of[1], of[2], of[3], "--input", "imagenet"},
+		`input "imag" is not known; allowed: "" (pixel/255), half`:                       {"theirs.safetensors", of[0], of[1], of[2], of[3], "--input", "imag"},
+		`name "net" is that of run`:                                                      {"theirs.safetensors", of[0], of[1], of[2], of[3], "--name", "net"},
+		`the weights have no "bn1.bias" [64]; they have [fc1.bias fc1.weight fc2.bias`:   {"theirs.safetensors", "--net", "convnet", of[2], of[3]},
+		`net "convnet:nobn,width=0.5": this network is written "convnet:width=0.5,nobn"`: {"theirs.safetensors", "--net", "convnet:nobn,width=0.5", of[2], of[3]},
+		`no data set "cifar": there are mnist10k, mnist, fashion-mnist, cifar10`:         {"theirs.safetensors", of[0], of[1], of[2], "cifar"},
+	} {
+		require.Contains(t, s.fails(append([]string{"import"}, args...)...), want, "%q", args)
+	}
+	require.Contains(t, s.fails("train", "--input", "imagenet"), `input "imagenet" is for images with 3 channels, these have 1`)
 }
 
 func TestData(t *testing.T) {

@@ -100,6 +100,9 @@ func (l *Lab) Data(ctx context.Context, name string) (*datasets.Set, error) {
 	if err != nil {
 		return nil, err
 	}
+	if set.Note != "" {
+		l.Note("data set %s is not quite as published: %s", name, set.Note)
+	}
 	l.sets[name] = set
 	return set, nil
 }

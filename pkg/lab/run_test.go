@@ -140,6 +140,7 @@ func TestEqualNetworksHaveEqualKeys(t *testing.T) {
 	for what, change := range map[string]func(*Spec){
 		"data":        func(s *Spec) { s.Data = "mnist" },
 		"net":         func(s *Spec) { s.Net = "mlp:5,6" },
+		"input":       func(s *Spec) { s.Input = "half" },
 		"examples":    func(s *Spec) { s.Examples = 201 },
 		"fraction":    func(s *Spec) { s.Corrupt = corrupt.Spec{Fraction: 0.2} },
 		"seed":        func(s *Spec) { s.Corrupt = corrupt.Spec{Fraction: 0.1, Seed: 1} },

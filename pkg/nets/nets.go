@@ -201,8 +201,7 @@ func (n Net) Check(backend compute.Backend, weights map[string]Array) error {
 	for _, name := range slices.Sorted(maps.Keys(params)) {
 		a, ok := weights[name]
 		if !ok {
-			return fmt.Errorf("net %s: the weights have no %q %v; they have %v",
-				n.Name, name, params[name], slices.Sorted(maps.Keys(weights)))
+			return fmt.Errorf("net %s: the weights have no %q %v; they have %s", n.Name, name, params[name], listed(weights))
 		}
 		if !slices.Equal(a.Shape, params[name]) {
 			return fmt.Errorf("net %s: %q has shape %v in the weights, the network needs %v", n.Name, name, a.Shape, params[name])
@@ -219,11 +218,19 @@ func (n Net) Check(backend compute.Backend, weights map[string]Array) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(weights)) {
 		if _, ok := params[name]; !ok {
-			return fmt.Errorf("net %s has no parameter %q, which the weights contain; it has %v",
-				n.Name, name, slices.Sorted(maps.Keys(params)))
+			return fmt.Errorf("net %s has no parameter %q, which the weights contain; it has %s", n.Name, name, listed(params))
 		}
 	}
 	return nil
+}
+
+// listed names parameters, unless they are too many for a message.
+func listed[T any](params map[string]T) string {
+	names := slices.Sorted(maps.Keys(params))
+	if len(names) <= 8 {
+		return fmt.Sprint(names)
+	}
+	return fmt.Sprintf("%d parameters, from %s to %s", len(names), names[0], names[len(names)-1])
 }
 
 // NewStore copies weights into a GoMLX store, ready for the network's Graph.
