@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -143,10 +144,10 @@ func TestImpactAgainstPlainPeers(t *testing.T) {
 	// Units 0, 4, 8 of 11, and no unit.
 	require.Equal(t, "4 counts equal", w.Answers.Text)
 	require.InDelta(t, 12./4, w.Theirs.Scale, 1e-12)
-	require.Equal(t, "3 of 11 units, 90 of 90 images", w.Theirs.Part)
+	require.Equal(t, "3 of 11 units", w.Theirs.Part)
 	require.Equal(t, "11 counts equal", v.Answers.Text)
 	require.InDelta(t, 90./30, v.Theirs.Scale, 1e-12)
-	require.Equal(t, "Captum LayerFeatureAblation, batch 30 × 8 perturbations", v.Peer)
+	require.Equal(t, "Captum LayerFeatureAblation, batch 30, perturbations_per_eval 8", v.Peer)
 	require.Equal(t, w.Ours, v.Ours)
 }
 
@@ -203,12 +204,20 @@ func TestCompareSweeps(t *testing.T) {
 }
 
 func TestCompareLosses(t *testing.T) {
-	a, err := compareLosses([]float64{1, 0.5}, []float64{1, 0.5004}, 1e-3)
-	require.NoError(t, err)
-	require.True(t, a.OK)
-	a, err = compareLosses([]float64{1.002, 0.5}, []float64{1, 0.5}, 1e-3)
-	require.NoError(t, err)
-	require.False(t, a.OK, "an earlier epoch differs")
+	for _, test := range []struct {
+		ours []float64
+		ok   bool
+	}{
+		{[]float64{1.0009, 0.7}, true}, // a later epoch is not judged
+		{[]float64{1.0011, 0.5}, false},
+		{[]float64{math.NaN(), 0.5}, false},
+	} {
+		a, err := compareLosses(test.ours, []float64{1, 0.5}, 1e-3)
+		require.NoError(t, err)
+		require.Equal(t, test.ok, a.OK, a.Text)
+	}
+	_, err := compareLosses([]float64{1}, []float64{1, 0.5}, 1e-3)
+	require.Error(t, err)
 }
 
 func TestFlopsAfter(t *testing.T) {

@@ -3,6 +3,8 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/seed-ea9a9d67/directions/pkg/ablate"
@@ -24,6 +26,19 @@ type part struct {
 	orders   int // the first ones
 	every    int // every so many-th unit of all sites together, so that all layers are there in proportion
 	examples int // the first ones
+}
+
+// of is "3 of 10 orderings", or nothing if it is all of them.
+func of(some, all int, what string) string {
+	if some == all {
+		return ""
+	}
+	return fmt.Sprintf("%s of %s %s", thousands(some), thousands(all), what)
+}
+
+// join is the texts that are there.
+func join(texts ...string) string {
+	return strings.Join(slices.DeleteFunc(texts, func(s string) bool { return s == "" }), ", ")
 }
 
 // curve measures a cumulative ablation against PyTorch with hooks.
@@ -58,9 +73,7 @@ func (b *bench) curve(c curveWork) (Workload, error) {
 	some := curveSets(sites, grid, orders[:partOrders])
 	w.Passes = float64(len(whole))
 	w.Theirs.Scale = float64(len(whole)) / float64(len(some)) * float64(c.examples) / float64(partExamples)
-	if w.Theirs.Scale != 1 {
-		w.Theirs.Part = fmt.Sprintf("%d of %d orderings, %s of %s images", partOrders, c.orders, thousands(partExamples), thousands(c.examples))
-	}
+	w.Theirs.Part = join(of(partOrders, c.orders, "orderings"), of(partExamples, c.examples, "images"))
 	w.Ours.Scale = 1
 
 	settings, first, err := b.prepareHooks(c.network, some[:1], partExamples, c.batches)

@@ -96,9 +96,7 @@ func (b *bench) impact(c impactWork) (withHooks, withCaptum Workload, err error)
 		Theirs: Timing{First: hooksFirst, Seconds: taken[1],
 			Scale: float64(len(whole)) / float64(len(some)) * float64(c.examples) / float64(n)},
 	}
-	if w.Theirs.Scale != 1 {
-		w.Theirs.Part = fmt.Sprintf("%d of %d units, %s of %s images", len(some)-1, len(whole)-1, thousands(n), thousands(c.examples))
-	}
+	w.Theirs.Part = join(of(len(some)-1, len(whole)-1, "units"), of(n, c.examples, "images"))
 	var counts []int
 	for i := range whole {
 		if i == 0 || (i-1)%every == 0 {
@@ -117,9 +115,7 @@ func (b *bench) impact(c impactWork) (withHooks, withCaptum Workload, err error)
 	v := w
 	v.Peer = "Captum LayerFeatureAblation, " + captum.String()
 	v.Theirs = Timing{First: captumFirst, Seconds: taken[2], Scale: float64(c.examples) / float64(m)}
-	if v.Theirs.Scale != 1 {
-		v.Theirs.Part = fmt.Sprintf("%s of %s images", thousands(m), thousands(c.examples))
-	}
+	v.Theirs.Part = of(m, c.examples, "images")
 	theirs = nil
 	for _, s := range sites {
 		theirs = append(theirs, attributed[s.Name]...)

@@ -94,7 +94,7 @@ func (b *bench) mlpNoise(report *Report) error {
 	}
 	w.Peer = "PyTorch hooks, " + settings.String()
 	w.Theirs = Timing{First: first, Scale: float64(repeats) / float64(partRepeats)}
-	w.Theirs.Part = fmt.Sprintf("%d of %d repeats", partRepeats, repeats)
+	w.Theirs.Part = of(partRepeats, repeats, "repeats")
 	var ours noise.Result
 	var theirs [][]int
 	r := n.request("sweep", examples)

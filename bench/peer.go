@@ -51,7 +51,7 @@ type Settings struct {
 func (s Settings) String() string {
 	text := fmt.Sprintf("batch %s", thousands(s.Batch))
 	if s.PerEval > 0 {
-		text += fmt.Sprintf(" × %d perturbations", s.PerEval)
+		text += fmt.Sprintf(", perturbations_per_eval %d", s.PerEval)
 	}
 	if s.ChannelsLast {
 		text += ", channels last"
