@@ -75,7 +75,8 @@ func cifarFiles() []File {
 	} {
 		files = append(files, File{
 			Name: f.name + ".bin", Role: Role(strings.ReplaceAll(f.name, "_", " ")), Bytes: 10000 * 3073, SHA256: f.sha256,
-			Also: []Copy{{SHA256: f.copied, Note: fmt.Sprintf("%d of 10,000 images are decoded JPEGs, not the published pixels", f.jpegs)}},
+			Also: []Copy{{SHA256: f.copied,
+				Note: fmt.Sprintf("%d of 10,000 images are decoded JPEGs, not the published pixels", f.jpegs)}},
 		})
 	}
 	return files

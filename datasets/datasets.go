@@ -72,9 +72,10 @@ type Set struct {
 	Note    string // how the content differs from what was published; usually empty (see Copy)
 }
 
-// Load reads the data set with that name. Each file of it is looked for in <dir>/<name>/ for each of dirs in turn; the
-// first copy whose size and sha256 are the published ones (or those of a Copy of it) is used. An empty string among dirs is skipped. A set that is
-// part of the program (mnist10k) needs no dirs. The result shares memory with nothing outside it.
+// Load reads the data set with that name. Each file of it is looked for in <dir>/<name>/ for each of dirs in turn, for a set
+// with an Archive also packed and in the archive; the first copy whose size and sha256 are the published ones, or those of
+// a Copy of it, is used. An empty string among dirs is skipped. A set that is part of the program (mnist10k) needs no dirs.
+// The result shares memory with nothing outside it.
 //
 // Errors: an unknown name lists the known ones; missing files give a *MissingError; a file that is there but not as
 // published is named, with what is wrong with it. Nothing is downloaded here, see Fetch.

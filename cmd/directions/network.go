@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,6 +19,7 @@ import (
 	"github.com/seed-ea9a9d67/directions/pkg/lab"
 	"github.com/seed-ea9a9d67/directions/pkg/noise"
 	"github.com/seed-ea9a9d67/directions/pkg/result"
+	"github.com/seed-ea9a9d67/directions/pkg/sample"
 	"github.com/seed-ea9a9d67/directions/pkg/unit"
 )
 
@@ -83,6 +86,8 @@ type target struct {
 	data, input    string
 	sites          []string
 	on             lab.On
+	within         string
+	confidence     float64
 	json, csv, png string
 }
 
@@ -94,6 +99,8 @@ func (t *target) flags(c *cobra.Command) {
 	f.StringSliceVar(&t.sites, "sites", nil, "sites whose units are pooled, in this order (default all)")
 	f.StringVar(&t.on.Split, "split", "train", "examples: train (with the labels the network was trained on) or test")
 	f.IntVar(&t.on.Examples, "examples", 0, "the first N examples of the split (default all)")
+	f.StringVar(&t.within, "within", "", "look at as few examples as it takes to know each accuracy so closely: 0.5pt (points)")
+	f.Float64Var(&t.confidence, "confidence", 0.95, "confidence of each such interval")
 	f.StringVar(&t.json, "json", "", "write the result as JSON to FILE (- for standard output)")
 	f.StringVar(&t.csv, "csv", "", "write the counts as CSV to FILE (- for standard output)")
 	f.StringVar(&t.png, "png", "", "draw the curve into FILE (.png or .svg)")
@@ -112,6 +119,38 @@ func (t *target) check() error {
 	return cmp.Or(writable("--json", t.json), writable("--csv", t.csv), writable("--png", t.png))
 }
 
+// bound is how closely an accuracy is to be known, by the flags; examples are drawn by the seed.
+func (t *target) bound(c *cobra.Command, seed uint64) (sample.Bound, error) {
+	if t.within == "" {
+		if c.Flags().Changed("confidence") {
+			return sample.Bound{}, errors.New("--confidence says how sure --within is to be; give that too, for example --within 0.5pt")
+		}
+		return sample.Bound{}, nil
+	}
+	number, ok := strings.CutSuffix(t.within, "pt")
+	points, err := strconv.ParseFloat(number, 64)
+	if !ok || err != nil || !(points > 0 && points < 50) {
+		return sample.Bound{}, fmt.Errorf("--within %q: a number of percentage points with its unit, above 0 and below 50, for "+
+			"example 0.5pt, which is 0.005 of the examples", t.within)
+	}
+	if !(t.confidence >= 0.5 && t.confidence < 1) {
+		return sample.Bound{}, fmt.Errorf("--confidence %v: a probability of at least 0.5 and below 1, for example 0.95", t.confidence)
+	}
+	return sample.Bound{Within: points / 100, Confidence: t.confidence, Seed: seed}, nil
+}
+
+// closeness adds to a table of accuracies, one row per point, how closely they are known. An exact analysis has no rows.
+func closeness(table *result.Table, rows *sample.Rows, all int) {
+	if rows == nil {
+		return
+	}
+	table.Title += "; each accuracy " + rows.Note(all)
+	table.Columns = append(table.Columns, result.Axis{Name: "mean ± at " + sample.Percent(rows.Confidence), Unit: "fraction"})
+	for i, half := range rows.MeanHalfWidth {
+		table.Rows[i] = append(table.Rows[i], half)
+	}
+}
+
 // run finds the network: a name, a key, or a file of weights.
 func (t *target) run(l *lab.Lab, name string) (*lab.Run, error) {
 	if !strings.HasSuffix(name, ".safetensors") {
@@ -126,7 +165,8 @@ func (t *target) run(l *lab.Lab, name string) (*lab.Run, error) {
 	return l.Import(name, t.net, t.data, t.input)
 }
 
-// write puts a result where the flags say; without any it goes to standard output as a table.
+// write puts a result where the flags say; without any it goes to standard output as a table. What has no curve has no
+// --png.
 func (t *target) write(value any, csv func(io.Writer) error, table result.Table, curve result.Curve, opt figure.Options) error {
 	if t.json == "" && t.csv == "" && t.png == "" {
 		fmt.Print(table.Text())
@@ -155,13 +195,19 @@ func (t *target) write(value any, csv func(io.Writer) error, table result.Table,
 func newAblate(a *app) *cobra.Command {
 	t := &target{}
 	spec := ablate.Spec{}
-	to, orders := "", ""
+	to, orders, each := "", "", false
 	c := &cobra.Command{
 		Use:   "ablate RUN",
-		Short: "Cumulative ablation: accuracy as more and more units are clamped",
-		Long: "Clamp growing sets of units, in several random orderings, and score the network after each.\n" +
+		Short: "Cumulative ablation: accuracy as more and more units are clamped; or each unit alone",
+		Long: "Clamp growing sets of units, in several random orderings, and score the network after each; with --each,\n" +
+			"clamp every unit alone, and list first what raises the loss most.\n" +
+			"With --within, only as many examples are looked at as it takes: the same ones for all points of an ordering,\n" +
+			"and as many as it needs by itself for each unit of --each. The interval is printed with the numbers. It is one\n" +
+			"of accuracies; the loss is then an estimate without one.\n" +
 			"RUN is a name or key (directions runs list), or a .safetensors file with PyTorch's names and layout.",
 		Example: "  directions ablate half --orders 10 --points 20 --json -\n" +
+			"  directions ablate half --within 0.5pt --confidence 0.95\n" +
+			"  directions ablate half --each --within 0.2pt --csv units.csv\n" +
 			"  directions ablate mynet.safetensors --net mlp:512,512 --data mnist --png curve.png",
 		Args: one(runArgument),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -180,10 +226,21 @@ func newAblate(a *app) *cobra.Command {
 					return err
 				}
 				for _, name := range []string{"orders", "seed", "points"} {
-					if cmd.Flags().Changed(name) && (name != "points" || len(spec.Given.Grid) > 0) {
+					taken := name == "orders" || name == "points" && len(spec.Given.Grid) > 0 || name == "seed" && t.within == ""
+					if taken && cmd.Flags().Changed(name) {
 						return fmt.Errorf("--%s and --orders-file: the file decides that; leave --%s out", name, name)
 					}
 				}
+			}
+			if each {
+				for _, name := range []string{"orders", "points", "orders-file", "png", "seed"} {
+					if cmd.Flags().Changed(name) && (name != "seed" || t.within == "") {
+						return fmt.Errorf("--%s and --each: single units have no orderings and no curve; leave --%s out", name, name)
+					}
+				}
+			}
+			if spec.Bound, err = t.bound(cmd, spec.Seed); err != nil {
+				return err
 			}
 			spec.Sites = t.sites
 			l, err := a.open()
@@ -194,12 +251,23 @@ func newAblate(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if each {
+				res, err := l.Single(cmd.Context(), r, t.on, ablate.SingleSpec{Sites: spec.Sites, To: spec.To, Bound: spec.Bound})
+				if err != nil {
+					return err
+				}
+				return t.write(res, res.WriteCSV, res.Table(r.Label()), result.Curve{}, figure.Options{})
+			}
 			res, err := l.Ablate(cmd.Context(), r, t.on, spec)
 			if err != nil {
 				return err
 			}
+			auc := fmt.Sprintf("%.4f", res.AUC)
+			if res.Bounded != nil {
+				auc += fmt.Sprintf(" ± %.4f", math.Ceil(res.AUCHalfWidth*1e4)/1e4)
+			}
 			table := result.Table{
-				Title:   fmt.Sprintf("Cumulative ablation of %s: AUC %.4f, relative %.4f", r.Label(), res.AUC, res.AUCRelative),
+				Title:   fmt.Sprintf("Cumulative ablation of %s: AUC %s, relative %.4f", r.Label(), auc, res.AUCRelative),
 				Columns: []result.Axis{{Name: "units ablated"}, {Name: "fraction"}, {Name: "accuracy", Unit: "fraction"}, {Name: "s.d. over orderings"}},
 			}
 			for i, k := range res.Grid {
@@ -209,6 +277,7 @@ func newAblate(a *app) *cobra.Command {
 				}
 				table.Rows = append(table.Rows, row)
 			}
+			closeness(&table, res.Bounded, res.Examples)
 			return t.write(res, res.WriteCSV, table, res.Curve(r.Label()), figure.Options{
 				Title: "Cumulative ablation of " + r.Label(), Chance: 1 / float64(len(res.Baseline.ByClass))})
 		},
@@ -217,7 +286,8 @@ func newAblate(a *app) *cobra.Command {
 	f := c.Flags()
 	f.IntVar(&spec.Orders, "orders", 0, "random orderings (default 10)")
 	f.IntVar(&spec.Points, "points", 0, "points of the curve, from 0 to all units (default 20)")
-	f.Uint64Var(&spec.Seed, "seed", 1, "seed of the orderings")
+	f.BoolVar(&each, "each", false, "clamp each unit alone, and list the units by what they do to the loss")
+	f.Uint64Var(&spec.Seed, "seed", 1, "seed of the orderings, and of the examples looked at with --within")
 	f.StringVar(&to, "to", "zero", "clamp units to: zero, mean, value:NUMBER")
 	f.StringVar(&orders, "orders-file", "", "JSON file with given orderings: {\"sites\": […], \"grid\": […], \"orders\": [[…], …]}")
 	return c
@@ -250,7 +320,7 @@ func newImport(a *app) *cobra.Command {
 		Args:    one("a .safetensors FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if net == "" || data == "" {
-				return fmt.Errorf("import needs --net and --data, for example --net resnet20 --data cifar10; %s --help", cmd.CommandPath())
+				return errors.New("import needs --net and --data, for example --net resnet20 --data cifar10")
 			}
 			l, err := a.open()
 			if err != nil {
@@ -290,6 +360,10 @@ func newNoise(a *app) *cobra.Command {
 				return err
 			}
 			spec.Sites = t.sites
+			var err error
+			if spec.Bound, err = t.bound(cmd, spec.Seed); err != nil {
+				return err
+			}
 			l, err := a.open()
 			if err != nil {
 				return err
@@ -313,6 +387,7 @@ func newNoise(a *app) *cobra.Command {
 				}
 				table.Rows = append(table.Rows, row)
 			}
+			closeness(&table, res.Bounded, res.Examples)
 			return t.write(res, res.WriteCSV, table, res.Curve(r.Label()), figure.Options{
 				Title: "Noise on the units of " + r.Label(), LogX: true, Chance: 1 / float64(len(res.Baseline.ByClass))})
 		},
@@ -321,6 +396,6 @@ func newNoise(a *app) *cobra.Command {
 	f := c.Flags()
 	f.Float64SliceVar(&spec.Scales, "scales", nil, "noise scales in s.d. of the unit (default 15 from 10^-1.5 to 10)")
 	f.IntVar(&spec.Repeats, "repeats", 0, "noise draws (default 10)")
-	f.Uint64Var(&spec.Seed, "seed", 1, "seed of the noise")
+	f.Uint64Var(&spec.Seed, "seed", 1, "seed of the noise, and of the examples looked at with --within")
 	return c
 }

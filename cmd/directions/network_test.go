@@ -306,3 +306,91 @@ func TestInterruptedAblation(t *testing.T) {
 	out, _ = s.ok("--recompute", "ablate", "net", "--orders", "100", "--points", "6", "--json", "-")
 	require.Equal(t, got.Correct, parse(t, out).Correct)
 }
+
+func TestEach(t *testing.T) {
+	s := newShell(t)
+	s.net()
+	out, progress := s.ok("ablate", "net", "--each", "--examples", "150", "--csv", "units.csv", "--json", "-")
+	require.Contains(t, progress, "ablating single units of net: 3150 examples × edits in ")
+	var a struct {
+		Units, Examples int
+		Impacts         []struct {
+			Site      string
+			Unit      int
+			DeltaLoss float64 `json:"delta_loss"`
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(out), &a))
+	require.Equal(t, [2]int{20, 150}, [2]int{a.Units, a.Examples})
+	require.Len(t, a.Impacts, 20)
+	f, err := os.Open(s.path("units.csv"))
+	require.NoError(t, err)
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	require.NoError(t, err)
+	require.Len(t, rows, 21)
+	require.Equal(t, "site,unit,correct,examples,delta_loss,delta_accuracy,worst_class,worst_class_drop", strings.Join(rows[0], ","))
+	worst := a.Impacts[0]
+	for i, impact := range a.Impacts {
+		require.Equal(t, []string{impact.Site, fmt.Sprint(impact.Unit)}, rows[1+i][:2])
+		if impact.DeltaLoss > worst.DeltaLoss {
+			worst = impact
+		}
+	}
+	table, progress := s.ok("ablate", "net", "--each", "--examples", "150")
+	require.Empty(t, progress, "from the store")
+	require.Contains(t, table, "Units of net, each ablated alone: accuracy ")
+	require.Regexp(t, fmt.Sprintf(`(?m)^----.*\n%s +%d `, worst.Site, worst.Unit), table, "what matters most comes first")
+}
+
+func TestWithin(t *testing.T) {
+	s := newShell(t)
+	s.net()
+	for want, flags := range map[string]string{
+		`--within "0.005": a number of percentage points with its unit`:  "--within 0.005",
+		`--within "0.5%": a number of percentage points`:                 "--within 0.5%",
+		`--within "pt": a number of percentage points`:                   "--within pt",
+		`--within "0pt": a number of percentage points`:                  "--within 0pt",
+		`--within "NaNpt": a number of percentage points`:                "--within NaNpt",
+		`--within "50pt": a number of percentage points`:                 "--within 50pt",
+		"--confidence says how sure --within is to be; give that too":    "--confidence 0.9",
+		"--confidence 95: a probability of at least 0.5 and below 1":     "--within 1pt --confidence 95",
+		"--confidence NaN: a probability of at least 0.5 and below":      "--within 1pt --confidence NaN",
+		"--png and --each: single units have no orderings and no curve":  "--each --png x.png",
+		"--orders and --each: single units have no orderings":            "--each --orders 2",
+		"--points and --each: single units have no orderings":            "--each --points 2",
+		"--seed and --each: single units have no orderings and no curve": "--each --seed 2",
+	} {
+		require.Contains(t, s.fails(append([]string{"ablate", "net"}, strings.Fields(flags)...)...), want)
+	}
+	require.Contains(t, s.fails("noise", "net", "--within", "1"), `--within "1": a number of percentage points`)
+
+	on := []string{"--split", "test", "--within", "10pt", "--confidence", "0.9"}
+	ablate := append([]string{"ablate", "net", "--orders", "2", "--points", "4"}, on...)
+	table, _ := s.ok(append(ablate, "--png", "curve.svg", "--csv", "-")...)
+	require.True(t, strings.HasPrefix(table, "order,k,fraction,correct,examples,accuracy,half_width\n"))
+	text, err := os.ReadFile(s.path("curve.svg"))
+	require.NoError(t, err)
+	require.Regexp(t, `± s.d. over 2 orderings; each accuracy ± \S+ points at 90 % \(n = \d+( to \d+)? of 2000 examples\)`, string(text))
+	table, progress := s.ok(ablate...)
+	require.Empty(t, progress)
+	require.Regexp(t, `AUC 0\.\d{4} ± 0\.\d{4}, relative 0\.\d{4}; each accuracy ± \S+ points at 90 %`, table)
+	require.Contains(t, table, "mean ± at 90 %")
+	out, _ := s.ok(append(ablate, "--json", "-")...)
+	var a struct {
+		Bounded struct {
+			Within, Confidence float64
+			Seed               uint64
+			Used               []int
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(out), &a))
+	require.Equal(t, [2]float64{.1, .9}, [2]float64{a.Bounded.Within, a.Bounded.Confidence})
+	require.EqualValues(t, 1, a.Bounded.Seed)
+	require.Less(t, slices.Max(a.Bounded.Used), 2000)
+
+	table, _ = s.ok(append([]string{"ablate", "net", "--each", "--seed", "4"}, on...)...)
+	require.Contains(t, table, "examples seen")
+	table, _ = s.ok(append([]string{"noise", "net", "--repeats", "2", "--scales", "0.3,1"}, on...)...)
+	require.Regexp(t, `Noise sweep of net; each accuracy ± \S+ points at 90 %`, table)
+}

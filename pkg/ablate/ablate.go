@@ -26,6 +26,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/seed-ea9a9d67/directions/pkg/sample"
 	"github.com/seed-ea9a9d67/directions/pkg/unit"
 )
 
@@ -46,6 +47,9 @@ type Spec struct {
 	// Given are explicit orderings instead of random ones. Orders, Points (if Given has a grid) and Seed are then of no
 	// account; Sites must be empty or those of Given.
 	Given *Orderings `json:"given,omitempty"`
+	// Bound, unless it is zero, asks for accuracies that are known closely enough instead of exactly: an ordering is then
+	// evaluated on a random part of the examples, the same at all its points, as large as its least certain point needs.
+	Bound sample.Bound `json:"bound,omitzero"`
 }
 
 // WithDefaults fills in Orders and Points, and clears or overrides what Given decides, so that equal analyses have equal
@@ -63,6 +67,7 @@ func (s Spec) WithDefaults() Spec {
 	if s.Points == 0 {
 		s.Points = 20
 	}
+	s.Bound = s.Bound.WithDefaults()
 	return s
 }
 
@@ -81,6 +86,8 @@ type Options struct {
 // s.d. over orderings and normalised AUC. It evaluates ordering by ordering; no units and all units, the same for every
 // ordering, are evaluated once.
 //
+// With a Bound the evaluator must be a sample.Evaluator too; no units and all units are evaluated on all examples.
+//
 // When ctx ends, the evaluator fails or Done does, it returns the orderings completed so far as a valid Result (possibly
 // with none; not Complete) together with an error that wraps the cause and says how many there are. Errors in the
 // request (unknown site, bad grid or orderings, another Resume) come with an empty Result before anything is evaluated.
@@ -89,6 +96,12 @@ func Cumulative(ctx context.Context, e Evaluator, spec Spec, opt Options) (Resul
 	p, err := newPlan(e.Sites(), spec)
 	if err != nil {
 		return Result{}, fmt.Errorf("cumulative ablation: %w", err)
+	}
+	next := p.next
+	if s, err := spec.Bound.Evaluator(e); err != nil {
+		return Result{}, fmt.Errorf("cumulative ablation: %w", err)
+	} else if s != nil {
+		next = (&bounded{plan: p, evaluator: s}).next
 	}
 	r := p.empty()
 	if opt.Resume != nil {
@@ -99,7 +112,7 @@ func Cumulative(ctx context.Context, e Evaluator, spec Spec, opt Options) (Resul
 	earlier := r.Seconds
 	r.Seconds.Prepare += time.Since(started).Seconds()
 	for len(r.Correct) < r.Orders {
-		err := p.next(ctx, e, &r)
+		err := next(ctx, e, &r)
 		r.Seconds.Total = earlier.Total + time.Since(started).Seconds()
 		if err == nil && opt.Done != nil {
 			err = opt.Done(r)
@@ -120,6 +133,7 @@ type plan struct {
 	given  bool
 	grid   []int
 	orders [][]int
+	bound  sample.Bound
 }
 
 func newPlan(sites []unit.Site, spec Spec) (plan, error) {
@@ -144,7 +158,7 @@ func newPlan(sites []unit.Site, spec Spec) (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
-	p := plan{pool: newPool(chosen), to: spec.To, seed: spec.Seed}
+	p := plan{pool: newPool(chosen), to: spec.To, seed: spec.Seed, bound: spec.Bound}
 	if p.units == 0 {
 		return plan{}, errors.New("the network has no units to ablate; name its activations with tap points")
 	}
@@ -168,6 +182,9 @@ func (p plan) empty() Result {
 	r := Result{
 		Units: p.units, To: p.to, Orders: len(p.orders), Seed: p.seed, Given: p.given, OrdersHash: p.hash(),
 		Grid: p.grid, Correct: [][]int{},
+	}
+	if p.bound != (sample.Bound{}) {
+		r.Bounded = &sample.Rows{Bound: p.bound}
 	}
 	for _, s := range p.sites {
 		r.Sites = append(r.Sites, s.Name)
@@ -198,16 +215,24 @@ func (p plan) resume(old Result) (Result, error) {
 		old.OrdersHash != r.OrdersHash || !slices.Equal(old.Grid, r.Grid) {
 		return Result{}, errors.New("the result to resume is of other sites, orderings, grid or target; start afresh")
 	}
+	if (old.Bounded == nil) != (r.Bounded == nil) || (r.Bounded != nil && old.Bounded.Bound != p.bound) {
+		return Result{}, errors.New("the result to resume is of another bound; start afresh")
+	}
 	if len(old.Correct) == 0 {
 		r.Seconds = old.Seconds
 		return r, nil
 	}
-	if len(old.Correct) > r.Orders || len(old.Correct[0]) != len(r.Grid) || (old.AllAblated == nil) == p.hasAll() {
+	if len(old.Correct) > r.Orders || len(old.Correct[0]) != len(r.Grid) || (old.AllAblated == nil) == p.hasAll() ||
+		old.Bounded != nil && len(old.Bounded.Used) != len(old.Correct) {
 		return Result{}, errors.New("the result to resume is damaged: its counts do not fit its grid; start afresh")
 	}
 	r.Examples, r.Baseline, r.AllAblated = old.Examples, old.Baseline, old.AllAblated
 	r.Receipt, r.Seconds = old.Receipt, old.Seconds
 	r.Correct = slices.Clone(old.Correct)
+	if old.Bounded != nil {
+		rows := *old.Bounded
+		r.Bounded = &rows
+	}
 	if err := r.summarise(); err != nil {
 		return Result{}, fmt.Errorf("the result to resume is damaged: %w; start afresh", err)
 	}

@@ -472,44 +472,78 @@ func TestAUC(t *testing.T) {
 
 func TestSingle(t *testing.T) {
 	for size := 1; size <= 3; size++ {
-		baseline, impacts, receipt, err := ablate.Single(t.Context(), inBatches{small(), size}, nil, unit.Zero)
+		r, err := ablate.Single(t.Context(), inBatches{small(), size}, ablate.SingleSpec{}, ablate.SingleOptions{})
 		require.NoError(t, err)
-		require.Equal(t, unit.Score{Examples: 50, Correct: 45, ByClass: []int{31, 14}}, baseline)
-		require.Len(t, impacts, 5)
+		require.True(t, r.Complete())
+		require.Equal(t, []string{"a", "b"}, r.Sites)
+		require.Equal(t, [2]int{5, 50}, [2]int{r.Units, r.Examples})
+		require.Equal(t, unit.Score{Examples: 50, Correct: 45, ByClass: []int{31, 14}}, r.Baseline)
+		require.Len(t, r.Impacts, 5)
 		require.Equal(t, ablate.Impact{
 			Site: "a", Unit: 1, Score: unit.Score{Examples: 50, Correct: 25, Loss: 2, ByClass: []int{11, 14}},
 			DeltaLoss: 2.0 / 50, DeltaAccuracy: -0.4, WorstClass: 0, WorstClassDrop: 20.0 / 31,
-		}, impacts[1])
+		}, r.Impacts[1])
 		require.Equal(t, ablate.Impact{
 			Site: "b", Unit: 2, Score: unit.Score{Examples: 50, Correct: 41, Loss: 0.4, ByClass: []int{31, 10}},
 			DeltaLoss: 0.4 / 50, DeltaAccuracy: -0.08, WorstClass: 1, WorstClassDrop: 4.0 / 14,
-		}, impacts[4])
-		require.Equal(t, 6, receipt.Sets)
+		}, r.Impacts[4])
+		require.Equal(t, 6, r.Receipt.Sets)
+		require.GreaterOrEqual(t, r.Seconds.Total, r.Seconds.Evaluate)
 	}
-	_, impacts, _, err := ablate.Single(t.Context(), small(), []string{"b"}, unit.Itself)
+	r, err := ablate.Single(t.Context(), small(), ablate.SingleSpec{Sites: []string{"b"}, To: unit.Itself}, ablate.SingleOptions{})
 	require.NoError(t, err)
-	require.Len(t, impacts, 3)
-	for u, i := range impacts {
+	require.Len(t, r.Impacts, 3)
+	for u, i := range r.Impacts {
 		require.Equal(t, [2]any{"b", u}, [2]any{i.Site, i.Unit})
 		require.Equal(t, [3]float64{0, 0, 0}, [3]float64{i.DeltaLoss, i.DeltaAccuracy, i.WorstClassDrop})
 		require.Zero(t, i.WorstClass, "of tied classes the lowest")
 	}
 
-	_, _, _, err = ablate.Single(t.Context(), small(), []string{"fc9"}, unit.Zero)
+	_, err = ablate.Single(t.Context(), small(), ablate.SingleSpec{Sites: []string{"fc9"}}, ablate.SingleOptions{})
 	require.ErrorContains(t, err, `no site "fc9", the network has [a b]`)
-	_, _, _, err = ablate.Single(t.Context(), &additive{}, nil, unit.Zero)
+	_, err = ablate.Single(t.Context(), &additive{}, ablate.SingleSpec{}, ablate.SingleOptions{})
 	require.ErrorContains(t, err, "no units to ablate")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, _, _, err = ablate.Single(ctx, small(), nil, unit.Zero)
+	r, err = ablate.Single(ctx, small(), ablate.SingleSpec{}, ablate.SingleOptions{})
 	require.ErrorIs(t, err, context.Canceled)
+	require.False(t, r.Complete())
 
 	never := small()
 	never.right, never.cost = []int{0, 0}, [][]int{{0}, {0}}
-	_, impacts, _, err = ablate.Single(t.Context(), never, nil, unit.Zero)
+	r, err = ablate.Single(t.Context(), never, ablate.SingleSpec{}, ablate.SingleOptions{})
 	require.NoError(t, err)
-	require.Equal(t, -1, impacts[0].WorstClass)
+	require.Equal(t, -1, r.Impacts[0].WorstClass)
 	never.broken = func(s []unit.Score) []unit.Score { s[1].ByClass = nil; return s }
-	_, _, _, err = ablate.Single(t.Context(), never, nil, unit.Zero)
+	_, err = ablate.Single(t.Context(), never, ablate.SingleSpec{}, ablate.SingleOptions{})
 	require.ErrorContains(t, err, "into 0 classes, and into 2")
+}
+
+func TestImpactsForPeople(t *testing.T) {
+	r, err := ablate.Single(t.Context(), small(), ablate.SingleSpec{}, ablate.SingleOptions{})
+	require.NoError(t, err)
+	table := r.Table("net")
+	require.Equal(t, "Units of net, each ablated alone: accuracy 0.9000 without ablation, on 50 examples", table.Title)
+	var order []any
+	for _, row := range table.Rows {
+		order = append(order, row[0].(string)+fmt.Sprint(row[1]))
+	}
+	require.Equal(t, []any{"a1", "a0", "b0", "b2", "b1"}, order, "costs 20, 10, 5, 4, 1")
+	var b bytes.Buffer
+	require.NoError(t, r.WriteCSV(&b))
+	require.Equal(t, `site,unit,correct,examples,delta_loss,delta_accuracy,worst_class,worst_class_drop
+a,0,35,50,0.02,-0.2,0,0.3225806451612903
+a,1,25,50,0.04,-0.4,0,0.6451612903225806
+b,0,40,50,0.01,-0.1,1,0.35714285714285715
+b,1,44,50,0.002,-0.02,1,0.07142857142857142
+b,2,41,50,0.008,-0.08,1,0.2857142857142857
+`, b.String())
+	text, err := json.Marshal(r)
+	require.NoError(t, err)
+	for _, name := range []string{"bound", "unedited", "lost", "gained", "half_width"} {
+		require.NotContains(t, string(text), `"`+name+`"`, "a result without a bound says nothing of bounds")
+	}
+	var read ablate.Impacts
+	require.NoError(t, json.Unmarshal(text, &read))
+	require.Equal(t, r, read)
 }

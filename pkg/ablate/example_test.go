@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/seed-ea9a9d67/directions/pkg/ablate"
-	"github.com/seed-ea9a9d67/directions/pkg/unit"
 )
 
 // small() stands in for a trained network: five units in two sites, each of which decides some of 50 examples alone.
@@ -27,13 +26,13 @@ func ExampleCumulative() {
 }
 
 func ExampleSingle() {
-	baseline, impacts, _, err := ablate.Single(context.Background(), small(), []string{"a"}, unit.Zero)
+	r, err := ablate.Single(context.Background(), small(), ablate.SingleSpec{Sites: []string{"a"}}, ablate.SingleOptions{})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	fmt.Printf("unedited: %.2f\n", baseline.Accuracy())
-	for _, i := range impacts {
+	fmt.Printf("unedited: %.2f\n", r.Baseline.Accuracy())
+	for _, i := range r.Impacts {
 		fmt.Printf("without %s[%d]: accuracy %+.2f, loss %+.3f nats, class %d loses %.0f %%\n",
 			i.Site, i.Unit, i.DeltaAccuracy, i.DeltaLoss, i.WorstClass, 100*i.WorstClassDrop)
 	}

@@ -3,21 +3,24 @@ package ablate_test
 import (
 	"context"
 	"math"
+	"slices"
 
 	"github.com/seed-ea9a9d67/directions/pkg/unit"
 )
 
 // additive is a network without a network: of the examples of class i, whose number is right[i], unit u of site i
 // decides cost[i][u] all by itself. Clamped to zero it costs exactly these, clamped to its mean half of them (rounded
-// down), clamped to itself none. Losses are a tenth of a nat per example lost.
+// down), clamped to itself none. A cost below 0 is a gain, of examples that are wrong otherwise. Losses are a tenth of a
+// nat per example lost.
 type additive struct {
 	names    []string
 	cost     [][]int
 	right    []int
 	examples int
 
-	calls   int               // of Evaluate
+	calls   int               // of Evaluate and EvaluateOn
 	sets    [][]unit.Edit     // all it was asked
+	seen    [][]int           // the examples that EvaluateOn was asked for
 	prepare func(n int) error // called before call n, counting from 1
 	broken  func(scores []unit.Score) []unit.Score
 }
@@ -37,20 +40,25 @@ func (n *additive) Sites() []unit.Site {
 	return sites
 }
 
-func (n *additive) Evaluate(ctx context.Context, sets [][]unit.Edit) ([]unit.Score, unit.Receipt, error) {
+// called is what any call begins with.
+func (n *additive) called(ctx context.Context, sets [][]unit.Edit) error {
 	n.calls++
 	if n.prepare != nil {
 		if err := n.prepare(n.calls); err != nil {
-			return nil, unit.Receipt{}, err
+			return err
 		}
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, unit.Receipt{}, err
-	}
-	if err := unit.Check(n.Sites(), sets); err != nil {
-		return nil, unit.Receipt{}, err
+		return err
 	}
 	n.sets = append(n.sets, sets...)
+	return unit.Check(n.Sites(), sets)
+}
+
+func (n *additive) Evaluate(ctx context.Context, sets [][]unit.Edit) ([]unit.Score, unit.Receipt, error) {
+	if err := n.called(ctx, sets); err != nil {
+		return nil, unit.Receipt{}, err
+	}
 	receipt := unit.Receipt{Plan: "sum", Backend: "none", Sets: len(sets), Examples: n.examples}
 	scores := make([]unit.Score, len(sets))
 	for i, set := range sets {
@@ -92,6 +100,86 @@ func (n *additive) Evaluate(ctx context.Context, sets [][]unit.Edit) ([]unit.Sco
 		scores = n.broken(scores)
 	}
 	return scores, receipt, nil
+}
+
+func (n *additive) Examples() int { return n.examples }
+
+// EvaluateOn is Evaluate, example by example. Examples of class 0 come first: those that unit 0 decides, unit 1, …, then
+// the right ones that none does; class 1 follows, and so on. At the end are those that are wrong: what units gain, the rest.
+func (n *additive) EvaluateOn(ctx context.Context, examples []int, sets [][]unit.Edit) (
+	[]unit.Score, [][]bool, unit.Receipt, error,
+) {
+	if err := n.called(ctx, sets); err != nil {
+		return nil, nil, unit.Receipt{}, err
+	}
+	type decision struct {
+		class, unit int // unit −1: none decides
+		right       bool
+	}
+	var decisions []decision
+	for c, costs := range n.cost {
+		for u, cost := range costs {
+			for range cost {
+				decisions = append(decisions, decision{c, u, true})
+			}
+		}
+		for total := len(decisions); total < sum(n.right[:c+1]); total++ {
+			decisions = append(decisions, decision{c, -1, true})
+		}
+	}
+	for c, costs := range n.cost {
+		for u, cost := range costs {
+			for range -cost {
+				decisions = append(decisions, decision{c, u, false})
+			}
+		}
+	}
+	for len(decisions) < n.examples {
+		decisions = append(decisions, decision{0, -1, false})
+	}
+	n.seen = append(n.seen, examples)
+	receipt := unit.Receipt{Plan: "sum", Backend: "none", Sets: len(sets), Examples: len(examples)}
+	var scores []unit.Score
+	var right [][]bool
+	for _, set := range sets {
+		score := unit.Score{Examples: len(examples), ByClass: make([]int, len(n.right))}
+		var is []bool
+		lost := 0
+		for _, k := range examples {
+			d := decisions[k]
+			answer := d.right
+			for _, e := range set {
+				if e.Site == n.names[d.class] && d.unit >= 0 && (e.Units == nil || slices.Contains(e.Units, d.unit)) {
+					answer = !d.right
+				}
+			}
+			switch {
+			case d.right && !answer:
+				lost++
+			case answer && !d.right:
+				lost--
+			}
+			if answer {
+				score.Correct++
+				score.ByClass[d.class]++
+			}
+			is = append(is, answer)
+		}
+		score.Loss = float64(lost) / 10
+		scores, right = append(scores, score), append(right, is)
+		receipt.Edits += len(set)
+	}
+	if n.broken != nil {
+		scores = n.broken(scores)
+	}
+	return scores, right, receipt, nil
+}
+
+func sum(x []int) (s int) {
+	for _, v := range x {
+		s += v
+	}
+	return s
 }
 
 // inBatches asks its network for at most so many sets at a time.

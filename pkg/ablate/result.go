@@ -1,16 +1,20 @@
 package ablate
 
 import (
-	"fmt"
 	"io"
 	"math"
 
 	"github.com/seed-ea9a9d67/directions/pkg/result"
+	"github.com/seed-ea9a9d67/directions/pkg/sample"
 	"github.com/seed-ea9a9d67/directions/pkg/stat"
 	"github.com/seed-ea9a9d67/directions/pkg/unit"
 )
 
 // Result is a cumulative ablation: the counts, and what follows from them. It goes to JSON and back exactly.
+//
+// With a bound, Correct counts the examples that the ordering was evaluated on (Bounded.Used), and the accuracies, Mean,
+// SD and the AUCs are estimates for all Examples. How closely each accuracy is known is in Bounded.HalfWidth; SD holds
+// what is left of the error as well as the spread over orderings. Receipt.Examples is what the exact scores saw.
 type Result struct {
 	Sites      []string    `json:"sites"` // whose units are pooled, in this order
 	Units      int         `json:"units"` // pooled
@@ -31,6 +35,11 @@ type Result struct {
 	AUCs        []float64 `json:"auc_per_order"` // of each ordering
 	AUCRelative float64   `json:"auc_relative"`  // AUC / accuracy of the unedited network; 0 if that is 0
 
+	Bounded *sample.Rows `json:"bounded,omitempty"` // of an analysis with a bound: one row per ordering
+	// AUCHalfWidth is the area under Bounded.MeanHalfWidth: AUC is within it if the accuracies are within their half-widths.
+	// It bounds AUCs less closely, by the area under the row of HalfWidth. See sample.Rows for its confidence.
+	AUCHalfWidth float64 `json:"auc_half_width,omitempty"`
+
 	Baseline   unit.Score     `json:"baseline"`              // of the unedited network
 	AllAblated *unit.Score    `json:"all_ablated,omitempty"` // with every unit clamped, if the grid goes that far
 	Seconds    result.Seconds `json:"seconds"`
@@ -42,22 +51,53 @@ func (r Result) Complete() bool { return r.Orders > 0 && len(r.Correct) == r.Ord
 
 // summarise computes what follows from the counts.
 func (r *Result) summarise() (err error) {
-	if r.Mean, r.SD, err = stat.MeanSDCounts(r.Correct, r.Examples); err != nil {
+	if r.Bounded != nil {
+		err = r.estimate()
+	} else {
+		r.Mean, r.SD, err = stat.MeanSDCounts(r.Correct, r.Examples)
+	}
+	if err != nil {
 		return err
 	}
 	r.AUCs = make([]float64, len(r.Correct))
 	for i := range r.Correct {
-		accuracy, _, err := stat.MeanSDCounts(r.Correct[i:i+1], r.Examples)
-		if err != nil {
-			return err
-		}
-		r.AUCs[i] = AUC(r.Fraction, accuracy)
+		r.AUCs[i] = AUC(r.Fraction, r.accuracies(i))
 	}
 	r.AUC, r.AUCRelative = AUC(r.Fraction, r.Mean), 0
 	if r.Baseline.Correct > 0 {
 		r.AUCRelative = r.AUC / r.Baseline.Accuracy()
 	}
 	return nil
+}
+
+// estimate is the part of summarise that a bounded analysis does in its own way.
+func (r *Result) estimate() (err error) {
+	exact := map[int]unit.Score{}
+	for j, k := range r.Grid {
+		switch {
+		case k == 0:
+			exact[j] = r.Baseline
+		case k == r.Units && r.AllAblated != nil:
+			exact[j] = *r.AllAblated
+		}
+	}
+	if r.Mean, r.SD, err = r.Bounded.Estimate(len(r.Grid), r.Baseline, exact); err != nil {
+		return err
+	}
+	r.Correct, r.AUCHalfWidth = r.Bounded.Correct(), AUC(r.Fraction, r.Bounded.MeanHalfWidth)
+	return nil
+}
+
+// accuracies are those of an ordering [grid].
+func (r Result) accuracies(order int) []float64 {
+	if r.Bounded != nil {
+		return r.Bounded.Accuracy[order]
+	}
+	accuracy := make([]float64, len(r.Grid))
+	for j, c := range r.Correct[order] {
+		accuracy[j] = float64(c) / float64(r.Examples)
+	}
+	return accuracy
 }
 
 // AUC is the normalised area under a curve of accuracy against the fraction of units ablated: the trapezoid rule divided
@@ -77,7 +117,8 @@ func AUC(fraction, accuracy []float64) float64 {
 
 // Curve is the mean accuracy against the number of units ablated, with a band of one s.d. over orderings to both sides
 // (none with fewer than two orderings). The band may leave [0, 1]; nothing is clipped. A result without orderings gives
-// an empty curve.
+// an empty curve. With a bound, the text of the band says how closely every accuracy is known; a single ordering has the
+// intervals as its band.
 func (r Result) Curve(name string) result.Curve {
 	c := result.Curve{
 		Name:  name,
@@ -89,22 +130,27 @@ func (r Result) Curve(name string) result.Curve {
 	for i := range r.Mean {
 		c.X = append(c.X, float64(r.Grid[i]))
 	}
-	for i, sd := range r.SD {
-		c.Lo, c.Hi = append(c.Lo, r.Mean[i]-sd), append(c.Hi, r.Mean[i]+sd)
-		c.Band = fmt.Sprintf("± s.d. over %d orderings", c.N)
-	}
+	r.Bounded.Band(&c, r.SD, "orderings", r.Examples)
 	return c
 }
 
-// WriteCSV writes one line per ordering and point, with the columns order, k, fraction, correct, examples, accuracy.
-// Orderings count from 0.
+// WriteCSV writes one line per ordering and point, with the columns order, k, fraction, correct, examples, accuracy, and
+// with a bound half_width, of the accuracy on all examples. Orderings count from 0.
 func (r Result) WriteCSV(w io.Writer) error {
 	t := result.Table{Columns: []result.Axis{
 		{Name: "order"}, {Name: "k"}, {Name: "fraction"}, {Name: "correct"}, {Name: "examples"}, {Name: "accuracy"},
 	}}
+	if r.Bounded != nil {
+		t.Columns = append(t.Columns, result.Axis{Name: "half_width"})
+	}
 	for i, row := range r.Correct {
+		accuracy := r.accuracies(i)
 		for j, c := range row {
-			t.Rows = append(t.Rows, []any{i, r.Grid[j], r.Fraction[j], c, r.Examples, float64(c) / float64(r.Examples)})
+			cells := []any{i, r.Grid[j], r.Fraction[j], c, r.Examples, accuracy[j]}
+			if b := r.Bounded; b != nil {
+				cells = []any{i, r.Grid[j], r.Fraction[j], c, b.Used[i], accuracy[j], b.HalfWidth[i][j]}
+			}
+			t.Rows = append(t.Rows, cells)
 		}
 	}
 	return t.WriteCSV(w)

@@ -13,6 +13,7 @@ import (
 	"github.com/seed-ea9a9d67/directions/pkg/noise"
 	"github.com/seed-ea9a9d67/directions/pkg/probe"
 	"github.com/seed-ea9a9d67/directions/pkg/result"
+	"github.com/seed-ea9a9d67/directions/pkg/sample"
 	"github.com/seed-ea9a9d67/directions/pkg/unit"
 )
 
@@ -101,6 +102,9 @@ func (l *Lab) Ablate(ctx context.Context, r *Run, on On, spec ablate.Spec) (abla
 		return ablate.Result{}, fmt.Errorf("ablation of %s: the given orderings are of sites %q, but sites %q "+
 			"are asked for; leave sites out", r.Label(), spec.Given.Sites, spec.Sites)
 	}
+	if err := spec.Bound.Check(); err != nil { // NaN, which the key cannot hold
+		return ablate.Result{}, fmt.Errorf("ablation of %s: %w", r.Label(), err)
+	}
 	if spec.Given == nil {
 		var err error
 		if spec.Sites, err = r.sites(spec.Sites); err != nil {
@@ -111,27 +115,15 @@ func (l *Lab) Ablate(ctx context.Context, r *Run, on On, spec ablate.Spec) (abla
 	config := map[string]any{"run": r.Spec, "on": on, "ablate": spec}
 	return compute(ctx, l, r, "ablation", []any{on, spec}, config,
 		func(old *ablate.Result, save func(ablate.Result) error) (ablate.Result, error) {
-			started := time.Now()
-			opt := probe.Options{Memory: l.opt.Memory, Verify: l.opt.Verify}
-			if spec.To.Kind == unit.KindMean {
-				moments, err := l.trainingMoments(ctx, r, on, sitesOf(spec))
-				if err != nil {
-					return ablate.Result{}, err
-				}
-				opt.Mean = map[string][]float64{}
-				for site, m := range moments {
-					opt.Mean[site] = m.Mean
-				}
-			}
-			p := &metered{}
-			opt.Advance = p.advance
-			var err error
-			if p.Probe, err = l.probe(ctx, r, on, opt); err != nil {
+			p, prepare, err := l.ablated(ctx, r, on, spec.To, sitesOf(spec))
+			if err != nil {
 				return ablate.Result{}, err
 			}
 			defer p.end()
-			prepare := time.Since(started).Seconds()
 			p.start = func() Meter {
+				if spec.Bound != (sample.Bound{}) {
+					return l.opt.Progress.Start("ablating "+r.Label(), 0, "examples × edits")
+				}
 				shared, own := points(p.Sites(), spec)
 				m := l.opt.Progress.Start("ablating "+r.Label(), (shared+spec.Orders*own)*p.Examples(), "examples × edits")
 				if old != nil {
@@ -139,11 +131,76 @@ func (l *Lab) Ablate(ctx context.Context, r *Run, on On, spec ablate.Spec) (abla
 				}
 				return m
 			}
-			res, err := ablate.Cumulative(ctx, p, spec, ablate.Options{Resume: old, Done: save})
+			res, err := ablate.Cumulative(ctx, p, spec, ablate.Options{Resume: old, Done: func(r ablate.Result) error {
+				if r.Bounded != nil {
+					p.meter.Note(fmt.Sprintf("%d of %d orderings, %s", len(r.Correct), r.Orders, r.Bounded.Note(r.Examples)))
+				}
+				return save(r)
+			}})
 			res.Seconds.Prepare += prepare
 			res.Seconds.Total += prepare
 			return res, err
 		}, ablate.Result.Complete)
+}
+
+// Single computes, or loads, what the ablation of each unit alone does to a run.
+func (l *Lab) Single(ctx context.Context, r *Run, on On, spec ablate.SingleSpec) (ablate.Impacts, error) {
+	if err := spec.Bound.Check(); err != nil {
+		return ablate.Impacts{}, fmt.Errorf("impacts of %s: %w", r.Label(), err)
+	}
+	var err error
+	if spec.Sites, err = r.sites(spec.Sites); err != nil {
+		return ablate.Impacts{}, err
+	}
+	spec, on = spec.WithDefaults(), on.withDefaults()
+	config := map[string]any{"run": r.Spec, "on": on, "single": spec}
+	return compute(ctx, l, r, "impacts", []any{on, spec}, config,
+		func(old *ablate.Impacts, save func(ablate.Impacts) error) (ablate.Impacts, error) {
+			p, prepare, err := l.ablated(ctx, r, on, spec.To, spec.Sites)
+			if err != nil {
+				return ablate.Impacts{}, err
+			}
+			defer p.end()
+			p.start = func() Meter {
+				total := 0 // with a bound nobody knows
+				if spec.Bound == (sample.Bound{}) {
+					total = p.Examples()
+					chosen, _ := unit.Select(p.Sites(), spec.Sites)
+					for _, s := range chosen {
+						total += s.Units() * p.Examples()
+					}
+				}
+				return l.opt.Progress.Start("ablating single units of "+r.Label(), total, "examples × edits")
+			}
+			res, err := ablate.Single(ctx, p, spec, ablate.SingleOptions{Resume: old, Done: func(r ablate.Impacts) error {
+				seen := r.Unedited[len(r.Unedited)-1].Examples
+				p.meter.Note(fmt.Sprintf("%d of %d units done, %d of %d examples", r.Done(), r.Units, seen, r.Examples))
+				return save(r)
+			}})
+			res.Seconds.Prepare += prepare
+			res.Seconds.Total += prepare
+			return res, err
+		}, ablate.Impacts.Complete)
+}
+
+// ablated is a probe for clamping units of the sites to a target, with the seconds it took to prepare.
+func (l *Lab) ablated(ctx context.Context, r *Run, on On, to unit.Target, sites []string) (*metered, float64, error) {
+	started := time.Now()
+	p := &metered{}
+	opt := probe.Options{Memory: l.opt.Memory, Verify: l.opt.Verify, Advance: p.advance}
+	if to.Kind == unit.KindMean {
+		moments, err := l.trainingMoments(ctx, r, on, sites)
+		if err != nil {
+			return nil, 0, err
+		}
+		opt.Mean = map[string][]float64{}
+		for site, m := range moments {
+			opt.Mean[site] = m.Mean
+		}
+	}
+	var err error
+	p.Probe, err = l.probe(ctx, r, on, opt)
+	return p, time.Since(started).Seconds(), err
 }
 
 // Noise computes, or loads, the noise sweep of a run.
@@ -152,6 +209,9 @@ func (l *Lab) Noise(ctx context.Context, r *Run, on On, spec noise.Spec) (noise.
 		if math.IsNaN(scale) || math.IsInf(scale, 0) { // which the key cannot hold
 			return noise.Result{}, fmt.Errorf("noise of %s: scale %v is not a finite number > 0", r.Label(), scale)
 		}
+	}
+	if err := spec.Bound.Check(); err != nil {
+		return noise.Result{}, fmt.Errorf("noise of %s: %w", r.Label(), err)
 	}
 	var err error
 	if spec.Sites, err = r.sites(spec.Sites); err != nil {
@@ -177,6 +237,9 @@ func (l *Lab) Noise(ctx context.Context, r *Run, on On, spec noise.Spec) (noise.
 			defer p.end()
 			prepare := time.Since(started).Seconds()
 			p.start = func() Meter {
+				if spec.Bound != (sample.Bound{}) {
+					return l.opt.Progress.Start("adding noise to "+r.Label(), 0, "examples × edits")
+				}
 				each := len(spec.Scales) * p.Examples()
 				m := l.opt.Progress.Start("adding noise to "+r.Label(), spec.Repeats*each+p.Examples(), "examples × edits")
 				if old != nil {
@@ -184,7 +247,12 @@ func (l *Lab) Noise(ctx context.Context, r *Run, on On, spec noise.Spec) (noise.
 				}
 				return m
 			}
-			res, err := noise.Sweep(ctx, p, sd, spec, noise.Options{Resume: old, Done: save})
+			res, err := noise.Sweep(ctx, p, sd, spec, noise.Options{Resume: old, Done: func(r noise.Result) error {
+				if r.Bounded != nil {
+					p.meter.Note(fmt.Sprintf("%d of %d repeats, %s", len(r.Correct), r.Repeats, r.Bounded.Note(r.Examples)))
+				}
+				return save(r)
+			}})
 			res.Seconds.Prepare += prepare
 			res.Seconds.Total += prepare
 			return res, err
@@ -243,10 +311,21 @@ type metered struct {
 }
 
 func (p *metered) Evaluate(ctx context.Context, sets [][]unit.Edit) ([]unit.Score, unit.Receipt, error) {
+	p.begin()
+	return p.Probe.Evaluate(ctx, sets)
+}
+
+func (p *metered) EvaluateOn(ctx context.Context, examples []int, sets [][]unit.Edit) (
+	[]unit.Score, [][]bool, unit.Receipt, error,
+) {
+	p.begin()
+	return p.Probe.EvaluateOn(ctx, examples, sets)
+}
+
+func (p *metered) begin() {
 	if p.meter == nil {
 		p.meter = p.start()
 	}
-	return p.Probe.Evaluate(ctx, sets)
 }
 
 func (p *metered) advance(n int) {

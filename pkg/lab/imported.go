@@ -37,7 +37,7 @@ func (l *Lab) Import(path, net, data, input string) (*Run, error) {
 		return nil, fmt.Errorf("weights %s: %w", path, err)
 	}
 	if dropped := nets.DropCounters(r.Arrays); dropped > 0 {
-		l.Note("weights %s: %d entries num_batches_tracked are not used: they count batches, and nothing depends on them", path, dropped)
+		l.Note("weights %s: %d × num_batches_tracked left out: it counts batches, and nothing depends on it", path, dropped)
 	}
 	b, err := l.Backend()
 	if err != nil {

@@ -42,7 +42,7 @@ func TestKeep(t *testing.T) {
 	r, err := l.Import(path, net, "mnist10k", "half")
 	require.NoError(t, err)
 	require.Len(t, notes, 1)
-	require.Contains(t, notes[0], "theirs.safetensors: 1 entries num_batches_tracked are not used")
+	require.Contains(t, notes[0], "theirs.safetensors: 1 × num_batches_tracked left out")
 	kept, err := l.Keep(context.Background(), r, "theirs")
 	require.NoError(t, err)
 	require.Equal(t, r.Key, kept.Key)
@@ -156,17 +156,15 @@ func TestResNet20IsAsGoodAsPublished(t *testing.T) {
 	}
 	b, err := l.Backend()
 	require.NoError(t, err)
-	on := On{Split: "test"}
-	want := 9173
 	if b.Kind == "go" {
-		on.Examples, want = 100, 91
+		t.Skip("takes the pure-Go backend most of an hour: run it with XLA (install.sh gets it)")
 	}
 	r, err := l.Import(files[0], "resnet20", "cifar10", "imagenet")
 	require.NoError(t, err)
-	p, err := l.probe(context.Background(), r, on, probe.Options{})
+	p, err := l.probe(context.Background(), r, On{Split: "test"}, probe.Options{})
 	require.NoError(t, err)
 	defer p.Close()
 	s, _, err := p.Evaluate(context.Background(), [][]unit.Edit{nil})
 	require.NoError(t, err)
-	require.Equal(t, want, s[0].Correct)
+	require.Equal(t, 9173, s[0].Correct)
 }

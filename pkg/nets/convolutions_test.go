@@ -291,3 +291,28 @@ func TestBatchNormNeedsTwoValues(t *testing.T) {
 	_, err = exec.Call(tensors.FromFlatDataAndDimensions([]float32{1, 2, 3, 5}, 2, 1, 1, 2))
 	require.NoError(t, err)
 }
+
+// Two steps in one graph, as training unrolls them, on the values 1 and 3: mean 2, variance 1, and 2 with divisor n−1. The
+// running statistics begin at 0 and 1 and move by a tenth, twice.
+func TestRunningStatisticsOfUnrolledSteps(t *testing.T) {
+	one := func(x float32) Array { return Array{[]int{1}, []float32{x}} }
+	store, err := NewStore(map[string]Array{"bn.weight": one(3), "bn.bias": one(0.5), "bn.running_mean": one(0), "bn.running_var": one(1)})
+	require.NoError(t, err)
+	defer store.Finalize()
+	exec, err := model.NewExec(open(t).Engine, store, func(scope *model.Scope, x *graph.Node) *graph.Node {
+		scope.Store().SetTraining(x.Graph(), true)
+		batchNorm(scope.Store().RootScope().In("bn"), x)
+		return batchNorm(scope.Store().RootScope().In("bn"), x)
+	})
+	require.NoError(t, err)
+	defer exec.Finalize()
+	out, err := exec.Call(tensors.FromFlatDataAndDimensions([]float32{1, 3}, 2, 1, 1, 1))
+	require.NoError(t, err)
+	y, err := tensors.CopyFlatData[float32](out[0])
+	require.NoError(t, err)
+	near(t, []float64{0.5 - 3/math.Sqrt(1+1e-5), 0.5 + 3/math.Sqrt(1+1e-5)}, y, "y")
+	after, err := FromStore(store, []string{"bn.running_mean", "bn.running_var"})
+	require.NoError(t, err)
+	near(t, []float64{0.1*2*0.9 + 0.1*2}, after["bn.running_mean"].Data, "mean")
+	near(t, []float64{(0.9+0.1*2)*0.9 + 0.1*2}, after["bn.running_var"].Data, "variance")
+}

@@ -27,6 +27,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/seed-ea9a9d67/directions/pkg/sample"
 	"github.com/seed-ea9a9d67/directions/pkg/unit"
 )
 
@@ -46,6 +47,9 @@ type Spec struct {
 	Scales  []float64 `json:"scales,omitempty"`  // in s.d. of the unit, ascending; none: DefaultScales
 	Repeats int       `json:"repeats,omitempty"` // 0: 10
 	Seed    uint64    `json:"seed,omitempty"`
+	// Bound, unless it is zero, asks for accuracies that are known closely enough instead of exactly: a repeat is then
+	// evaluated on a random part of the examples, the same at all its scales, as large as its least certain scale needs.
+	Bound sample.Bound `json:"bound,omitzero"`
 }
 
 // DefaultScales are 15 scales from 10^−1.5 to 10, evenly spaced in their logarithm. They are literals so that keys of
@@ -66,6 +70,7 @@ func (s Spec) WithDefaults() Spec {
 	if s.Repeats == 0 {
 		s.Repeats = 10
 	}
+	s.Bound = s.Bound.WithDefaults()
 	return s
 }
 
@@ -96,6 +101,8 @@ type Options struct {
 // training set (and over the positions of a feature map). It evaluates repeat by repeat; the network without noise is
 // scored once.
 //
+// With a Bound the evaluator must be a sample.Evaluator too; the network without noise is scored on all examples.
+//
 // When ctx ends, the evaluator fails or Done does, it returns the repeats completed so far as a valid Result (possibly
 // with none; not Complete) together with an error that wraps the cause and says how many there are. Errors in the
 // request (unknown site, missing or negative s.d., bad scales, another Resume) come with an empty Result before anything
@@ -106,6 +113,12 @@ func Sweep(ctx context.Context, e Evaluator, sd map[string][]float64, spec Spec,
 	if err != nil {
 		return Result{}, fmt.Errorf("noise sweep: %w", err)
 	}
+	next := p.next
+	if s, err := spec.Bound.Evaluator(e); err != nil {
+		return Result{}, fmt.Errorf("noise sweep: %w", err)
+	} else if s != nil {
+		next = (&bounded{plan: p, evaluator: s}).next
+	}
 	r := p.empty()
 	if opt.Resume != nil {
 		if r, err = p.resume(*opt.Resume); err != nil {
@@ -115,7 +128,7 @@ func Sweep(ctx context.Context, e Evaluator, sd map[string][]float64, spec Spec,
 	earlier := r.Seconds
 	r.Seconds.Prepare += time.Since(started).Seconds()
 	for len(r.Correct) < r.Repeats {
-		err := p.next(ctx, e, &r)
+		err := next(ctx, e, &r)
 		r.Seconds.Total = earlier.Total + time.Since(started).Seconds()
 		if err == nil && opt.Done != nil {
 			err = opt.Done(r)
@@ -134,6 +147,7 @@ type plan struct {
 	scales []float64
 	seed   uint64
 	seeds  []uint64
+	bound  sample.Bound
 }
 
 func newPlan(sites []unit.Site, sd map[string][]float64, spec Spec) (plan, error) {
@@ -153,7 +167,10 @@ func newPlan(sites []unit.Site, sd map[string][]float64, spec Spec) (plan, error
 	if err != nil {
 		return plan{}, err
 	}
-	p := plan{sites: chosen, scales: slices.Clone(spec.Scales), seed: spec.Seed, seeds: Seeds(spec.Seed, spec.Repeats)}
+	p := plan{
+		sites: chosen, scales: slices.Clone(spec.Scales), seed: spec.Seed, seeds: Seeds(spec.Seed, spec.Repeats),
+		bound: spec.Bound,
+	}
 	for _, s := range chosen {
 		values, ok := sd[s.Name]
 		if !ok {
@@ -180,6 +197,9 @@ func newPlan(sites []unit.Site, sd map[string][]float64, spec Spec) (plan, error
 // empty is the result without any repeat.
 func (p plan) empty() Result {
 	r := Result{Repeats: len(p.seeds), Seed: p.seed, Scales: p.scales, SDHash: p.hash(), Correct: [][]int{}}
+	if p.bound != (sample.Bound{}) {
+		r.Bounded = &sample.Rows{Bound: p.bound}
+	}
 	for i, s := range p.sites {
 		r.Sites, r.Units = append(r.Sites, s.Name), r.Units+s.Units()
 		for _, v := range p.sd[i] {
@@ -211,19 +231,45 @@ func (p plan) resume(old Result) (Result, error) {
 		old.SDHash != r.SDHash || !slices.Equal(old.Scales, r.Scales) {
 		return Result{}, errors.New("the result to resume is of other sites, scales, seed or standard deviations; start afresh")
 	}
+	if (old.Bounded == nil) != (r.Bounded == nil) || (r.Bounded != nil && old.Bounded.Bound != p.bound) {
+		return Result{}, errors.New("the result to resume is of another bound; start afresh")
+	}
 	if len(old.Correct) == 0 {
 		r.Seconds = old.Seconds
 		return r, nil
 	}
-	if len(old.Correct) > r.Repeats || len(old.Correct[0]) != len(r.Scales) {
+	if len(old.Correct) > r.Repeats || len(old.Correct[0]) != len(r.Scales) ||
+		old.Bounded != nil && len(old.Bounded.Used) != len(old.Correct) {
 		return Result{}, errors.New("the result to resume is damaged: its counts do not fit its scales; start afresh")
 	}
 	r.Examples, r.Baseline, r.Receipt, r.Seconds = old.Examples, old.Baseline, old.Receipt, old.Seconds
 	r.Correct = slices.Clone(old.Correct)
+	if old.Bounded != nil {
+		rows := *old.Bounded
+		r.Bounded = &rows
+	}
 	if err := r.summarise(); err != nil {
 		return Result{}, fmt.Errorf("the result to resume is damaged: %w; start afresh", err)
 	}
 	return r, nil
+}
+
+// sets are the edits of a repeat, one set per scale.
+func (p plan) sets(repeat int) (sets [][]unit.Edit) {
+	for _, scale := range p.scales {
+		var set []unit.Edit
+		for i, s := range p.sites {
+			sigma := make([]float64, len(p.sd[i]))
+			for u, v := range p.sd[i] {
+				sigma[u] = v * scale
+			}
+			if len(sigma) > 0 {
+				set = append(set, unit.Noise(s.Name, sigma, p.seeds[repeat]))
+			}
+		}
+		sets = append(sets, set)
+	}
+	return sets
 }
 
 // next evaluates one more repeat and adds it to r. On error r gains nothing but the time spent.
@@ -236,19 +282,7 @@ func (p plan) next(ctx context.Context, e Evaluator, r *Result) error {
 	if first {
 		sets = append(sets, nil)
 	}
-	for _, scale := range p.scales {
-		var set []unit.Edit
-		for i, s := range p.sites {
-			sigma := make([]float64, len(p.sd[i]))
-			for u, v := range p.sd[i] {
-				sigma[u] = v * scale
-			}
-			if len(sigma) > 0 {
-				set = append(set, unit.Noise(s.Name, sigma, p.seeds[len(r.Correct)]))
-			}
-		}
-		sets = append(sets, set)
-	}
+	sets = append(sets, p.sets(len(r.Correct))...)
 	started := time.Now()
 	scores, receipt, err := e.Evaluate(ctx, sets)
 	r.Seconds.Evaluate += time.Since(started).Seconds()

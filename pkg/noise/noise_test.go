@@ -47,26 +47,39 @@ func (n *linear) Sites() []unit.Site {
 	return sites
 }
 
+func (n *linear) Examples() int { return n.examples }
+
 func (n *linear) Evaluate(ctx context.Context, sets [][]unit.Edit) ([]unit.Score, unit.Receipt, error) {
+	all := make([]int, n.examples)
+	for x := range all {
+		all[x] = x
+	}
+	scores, _, receipt, err := n.EvaluateOn(ctx, all, sets)
+	return scores, receipt, err
+}
+
+func (n *linear) EvaluateOn(ctx context.Context, examples []int, sets [][]unit.Edit) (
+	[]unit.Score, [][]bool, unit.Receipt, error,
+) {
 	n.calls++
 	if n.before != nil {
 		if err := n.before(n.calls); err != nil {
-			return nil, unit.Receipt{}, err
+			return nil, nil, unit.Receipt{}, err
 		}
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, unit.Receipt{}, err
+		return nil, nil, unit.Receipt{}, err
 	}
 	if err := unit.Check(n.Sites(), sets); err != nil {
-		return nil, unit.Receipt{}, err
+		return nil, nil, unit.Receipt{}, err
 	}
 	n.sets = append(n.sets, sets...)
-	receipt := unit.Receipt{Plan: "margin", Backend: "none", Sets: len(sets), Examples: n.examples}
-	scores := make([]unit.Score, len(sets))
+	receipt := unit.Receipt{Plan: "margin", Backend: "none", Sets: len(sets), Examples: len(examples)}
+	scores, right := make([]unit.Score, len(sets)), make([][]bool, len(sets))
 	for i, set := range sets {
-		score := unit.Score{Examples: n.examples, ByClass: make([]int, 1)}
+		score := unit.Score{Examples: len(examples), ByClass: make([]int, 1)}
 		receipt.Edits += len(set)
-		for x := range n.examples {
+		for _, x := range examples {
 			margin := 1.0
 			for _, e := range set {
 				rng := rand.New(rand.NewPCG(e.Seed, uint64(x)<<8|uint64(slices.Index(n.names, e.Site))))
@@ -77,6 +90,7 @@ func (n *linear) Evaluate(ctx context.Context, sets [][]unit.Edit) ([]unit.Score
 			if margin > 0 {
 				score.Correct++
 			}
+			right[i] = append(right[i], margin > 0)
 		}
 		score.ByClass[0] = score.Correct
 		scores[i] = score
@@ -84,7 +98,7 @@ func (n *linear) Evaluate(ctx context.Context, sets [][]unit.Edit) ([]unit.Score
 	if n.broken != nil {
 		scores = n.broken(scores)
 	}
-	return scores, receipt, nil
+	return scores, right, receipt, nil
 }
 
 // inBatches asks its network for at most so many sets at a time.

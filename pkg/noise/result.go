@@ -7,11 +7,16 @@ import (
 	"math"
 
 	"github.com/seed-ea9a9d67/directions/pkg/result"
+	"github.com/seed-ea9a9d67/directions/pkg/sample"
 	"github.com/seed-ea9a9d67/directions/pkg/stat"
 	"github.com/seed-ea9a9d67/directions/pkg/unit"
 )
 
 // Result is a noise sweep: the counts, and what follows from them. It goes to JSON and back exactly.
+//
+// With a bound, Correct counts the examples that the repeat was evaluated on (Bounded.Used), and Mean and SD are of
+// accuracies estimated for all Examples. How closely each is known is in Bounded.HalfWidth; SD holds what is left of the
+// error as well as the spread over repeats.
 type Result struct {
 	Sites    []string `json:"sites"`
 	Units    int      `json:"units"`          // of all sites together
@@ -26,6 +31,8 @@ type Result struct {
 	Mean    []float64 `json:"mean"`    // [scales] accuracy, mean over repeats; null without repeats
 	SD      []float64 `json:"sd"`      // [scales] its sample s.d. over repeats; null with fewer than two
 
+	Bounded *sample.Rows `json:"bounded,omitempty"` // of a sweep with a bound: one row per repeat
+
 	Baseline unit.Score     `json:"baseline"` // of the network without noise
 	Seconds  result.Seconds `json:"seconds"`
 	Receipt  unit.Receipt   `json:"receipt"`
@@ -36,6 +43,12 @@ func (r Result) Complete() bool { return r.Repeats > 0 && len(r.Correct) == r.Re
 
 // summarise computes what follows from the counts.
 func (r *Result) summarise() (err error) {
+	if r.Bounded != nil {
+		if r.Mean, r.SD, err = r.Bounded.Estimate(len(r.Scales), r.Baseline, nil); err == nil {
+			r.Correct = r.Bounded.Correct()
+		}
+		return err
+	}
 	r.Mean, r.SD, err = stat.MeanSDCounts(r.Correct, r.Examples)
 	return err
 }
@@ -96,8 +109,9 @@ func (r Result) ScaleAt(accuracy float64) (float64, error) {
 }
 
 // Curve is the mean accuracy against the noise scale, with a band of one s.d. over repeats to both sides (none with fewer
-// than two repeats). The band may leave [0, 1]; nothing is clipped. A result without repeats gives an empty curve. Draw
-// it on a logarithmic axis.
+// than two repeats). The band may leave [0, 1]; nothing is clipped. A result without repeats gives an empty curve. With
+// a bound, the text of the band says how closely every accuracy is known; a single repeat has the intervals as its band.
+// Draw it on a logarithmic axis.
 func (r Result) Curve(name string) result.Curve {
 	c := result.Curve{
 		Name:  name,
@@ -107,22 +121,26 @@ func (r Result) Curve(name string) result.Curve {
 		Y:     append([]float64(nil), r.Mean...),
 	}
 	c.X = append(c.X, r.Scales[:len(r.Mean)]...)
-	for i, sd := range r.SD {
-		c.Lo, c.Hi = append(c.Lo, r.Mean[i]-sd), append(c.Hi, r.Mean[i]+sd)
-		c.Band = fmt.Sprintf("± s.d. over %d repeats", c.N)
-	}
+	r.Bounded.Band(&c, r.SD, "repeats", r.Examples)
 	return c
 }
 
-// WriteCSV writes one line per repeat and scale, with the columns repeat, scale, correct, examples, accuracy. Repeats
-// count from 0.
+// WriteCSV writes one line per repeat and scale, with the columns repeat, scale, correct, examples, accuracy, and with a
+// bound half_width, of the accuracy on all examples. Repeats count from 0.
 func (r Result) WriteCSV(w io.Writer) error {
 	t := result.Table{Columns: []result.Axis{
 		{Name: "repeat"}, {Name: "scale"}, {Name: "correct"}, {Name: "examples"}, {Name: "accuracy"},
 	}}
+	if r.Bounded != nil {
+		t.Columns = append(t.Columns, result.Axis{Name: "half_width"})
+	}
 	for i, row := range r.Correct {
 		for j, c := range row {
-			t.Rows = append(t.Rows, []any{i, r.Scales[j], c, r.Examples, float64(c) / float64(r.Examples)})
+			cells := []any{i, r.Scales[j], c, r.Examples, float64(c) / float64(r.Examples)}
+			if b := r.Bounded; b != nil {
+				cells = []any{i, r.Scales[j], c, b.Used[i], b.Accuracy[i][j], b.HalfWidth[i][j]}
+			}
+			t.Rows = append(t.Rows, cells)
 		}
 	}
 	return t.WriteCSV(w)

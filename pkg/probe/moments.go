@@ -6,8 +6,6 @@ import (
 	"math"
 	"slices"
 
-	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
@@ -47,12 +45,12 @@ func (p *Probe) momentsLocked(ctx context.Context, sites []string) (map[string]M
 		return measured, nil
 	}
 	sums := make([]Moments, len(p.sites))
-	err = p.eachChunk(ctx, "moments", func(r *tap.Recorder, fresh *graph.Node) []*graph.Node {
+	err = p.eachChunk(ctx, "moments", func(r *tap.Recorder, counts *graph.Node) []*graph.Node {
 		var out []*graph.Node
 		for _, s := range p.sites {
 			x := r.Node(s.Name)
 			dims := x.Shape().Dimensions
-			weight := fresh // [chunk] → x's shape
+			weight := counts // [chunk] → x's shape
 			for weight.Rank() < len(dims) {
 				weight = graph.InsertAxes(weight, -1)
 			}
@@ -65,13 +63,13 @@ func (p *Probe) momentsLocked(ctx context.Context, sites []string) (map[string]M
 					positions *= dims[i]
 				}
 			}
-			count := graph.MulScalar(graph.ReduceAllSum(fresh), float64(positions))
+			count := graph.MulScalar(graph.ReduceAllSum(counts), float64(positions))
 			mean := graph.Div(graph.ReduceSum(graph.Mul(x, weight), axes...), count)
 			d := graph.Sub(x, graph.BroadcastToDims(graph.ExpandLeftToRank(mean, len(dims)), dims...))
 			out = append(out, mean, graph.ReduceSum(graph.Mul(graph.Mul(d, d), weight), axes...))
 		}
 		return out
-	}, func(seen []int, flat [][]float32) error {
+	}, func(seen []int32, flat [][]float32) error {
 		for i, s := range p.sites {
 			m := &sums[i]
 			if m.Mean == nil {
@@ -134,9 +132,9 @@ func (p *Probe) ClassMeans(ctx context.Context, site string) (means [][]float64,
 			x = graph.ReduceMean(x, axes...)
 		}
 		return []*graph.Node{x}
-	}, func(seen []int, flat [][]float32) error {
+	}, func(seen []int32, flat [][]float32) error {
 		n := s.Units()
-		rows := flat[0][len(flat[0])-len(seen)*n:]
+		rows := flat[0]
 		for k, e := range seen {
 			y := p.labels[e]
 			counts[y]++
@@ -158,22 +156,18 @@ func (p *Probe) ClassMeans(ctx context.Context, site string) (means [][]float64,
 }
 
 // eachChunk runs the unedited network over all examples. reduce turns the recorded activations of a chunk into outputs;
-// its second argument (Float32)[chunk] is 1 for examples not seen in an earlier chunk, else 0. add receives the indices
-// of those examples (the last ones of the chunk) and the outputs, flat.
-func (p *Probe) eachChunk(ctx context.Context, name string, reduce func(r *tap.Recorder, fresh *graph.Node) []*graph.Node,
-	add func(seen []int, flat [][]float32) error) error {
-	j := job{n: len(p.labels)}
-	p.size(&j)
+// its second argument (Float32)[chunk] is 1 for examples that count, else 0. add receives the indices of those examples
+// (the first ones of the chunk) and the outputs, flat.
+func (p *Probe) eachChunk(ctx context.Context, name string, reduce func(r *tap.Recorder, counts *graph.Node) []*graph.Node,
+	add func(seen []int32, flat [][]float32) error) error {
 	exec := p.measure[name]
 	if exec == nil {
-		chunk := j.chunk
 		e, err := model.NewExec(p.backend.Engine, p.store, func(scope *model.Scope, in []*graph.Node) []*graph.Node {
-			images, start, from := in[0], in[1], in[2]
+			images, ids, counts := in[0], in[1], in[2]
 			var r tap.Recorder
 			r.Attach(images.Graph())
-			p.net.Graph(scope, p.net.Pixels(slice(images, start, chunk)))
-			at := graph.Add(graph.Iota(images.Graph(), shapes.Make(dtypes.Int32, chunk), 0), start)
-			return last(reduce(&r, graph.ConvertDType(graph.GreaterOrEqual(at, from), dtypes.Float32)))
+			p.net.Graph(scope, p.net.Pixels(rowsOf(images, ids)))
+			return last(reduce(&r, counts))
 		})
 		if err != nil {
 			return fmt.Errorf("probe: %w", err)
@@ -181,29 +175,25 @@ func (p *Probe) eachChunk(ctx context.Context, name string, reduce func(r *tap.R
 		exec = e.WithName("probe " + name)
 		p.measure[name] = exec
 	}
-	for start, from := range chunks(j.n, j.chunk) {
+	for _, c := range chunks(p.everything(), p.plainChunk(len(p.labels))) {
 		if ctx.Err() != nil {
 			return fmt.Errorf("probe: %w", context.Cause(ctx))
 		}
-		bounds := []*tensors.Tensor{scalar(start), scalar(from)}
-		out, err := call(exec, p.images, bounds[0], bounds[1])
-		free(bounds)
+		given := []*tensors.Tensor{c.tensor(), c.counts()}
+		out, err := call(exec, p.images, given[0], given[1])
+		free(given)
 		if err != nil {
 			return err
 		}
 		flat := make([][]float32, len(out))
 		for i, t := range out {
-			if flat[i], err = tensors.CopyFlatData[float32](t); err != nil {
+			if flat[i], err = copyOut[float32](t); err != nil {
 				free(out)
-				return fmt.Errorf("probe: %w", err)
+				return err
 			}
 		}
 		free(out)
-		var seen []int
-		for e := from; e < start+j.chunk; e++ {
-			seen = append(seen, e)
-		}
-		if err := add(seen, flat); err != nil {
+		if err := add(c.ids[:c.fresh], flat); err != nil {
 			return err
 		}
 	}

@@ -75,13 +75,13 @@ func (j job) keys(sets [][]unit.Edit, block []int) [][]uint32 {
 }
 
 // draw makes the noise of a chunk at each of the sites: N(0, 1) draws (Float32)[keys, chunk, …, units].
-func (p *Probe) draw(sites []string, keys [][]uint32, start *tensors.Tensor, chunk int) (draws []*tensors.Tensor, err error) {
+func (p *Probe) draw(sites []string, keys [][]uint32, ids *tensors.Tensor) (draws []*tensors.Tensor, err error) {
 	for i, site := range sites {
 		exec := p.draws[site]
 		if exec == nil {
 			s, _ := unit.Find(p.sites, site)
-			exec, err = model.NewExec(p.backend.Engine, p.store, func(_ *model.Scope, key, start *graph.Node) *graph.Node {
-				return drawGraph(key, start, chunk, s.Shape)
+			exec, err = model.NewExec(p.backend.Engine, p.store, func(_ *model.Scope, key, ids *graph.Node) *graph.Node {
+				return drawGraph(key, ids, s.Shape)
 			})
 			if err != nil {
 				return nil, fmt.Errorf("probe: %w", err)
@@ -89,7 +89,7 @@ func (p *Probe) draw(sites []string, keys [][]uint32, start *tensors.Tensor, chu
 			p.draws[site] = exec.WithName("probe noise at " + site)
 		}
 		key := tensors.FromFlatDataAndDimensions(keys[i], len(keys[i])/2, 2)
-		out, err := call(p.draws[site], key, start)
+		out, err := call(p.draws[site], key, ids)
 		free([]*tensors.Tensor{key})
 		if err != nil {
 			free(draws)
@@ -100,10 +100,10 @@ func (p *Probe) draw(sites []string, keys [][]uint32, start *tensors.Tensor, chu
 	return draws, nil
 }
 
-// drawGraph draws for each key (Uint32)[keys, 2] the noise of chunk examples, the first of which has index start, at a
-// site of the given shape. Example and element are the counters, so a draw depends on nothing else.
-func drawGraph(key, start *graph.Node, chunk int, shape []int) *graph.Node {
-	g, keys, size := key.Graph(), key.Shape().Dimensions[0], 1
+// drawGraph draws for each key (Uint32)[keys, 2] the noise of the examples ids (Int32)[chunk] at a site of the given
+// shape. Example and element are the counters, so a draw depends on nothing else.
+func drawGraph(key, ids *graph.Node, shape []int) *graph.Node {
+	g, keys, chunk, size := key.Graph(), key.Shape().Dimensions[0], ids.Shape().Dimensions[0], 1
 	for _, d := range shape {
 		size *= d
 	}
@@ -112,7 +112,7 @@ func drawGraph(key, start *graph.Node, chunk int, shape []int) *graph.Node {
 		column := graph.Slice(key, graph.AxisRange(), graph.AxisElem(i))
 		return graph.BroadcastToShape(graph.Reshape(column, keys, 1, 1), flat)
 	}
-	example := graph.Add(graph.Iota(g, flat, 1), graph.ConvertDType(start, dtypes.Uint32))
+	example := graph.BroadcastToShape(graph.Reshape(graph.ConvertDType(ids, dtypes.Uint32), 1, chunk, 1), flat)
 	draws := tap.Normal(word(0), word(1), example, graph.Iota(g, flat, 2))
 	return graph.Reshape(draws, slices.Concat([]int{keys, chunk}, shape)...)
 }

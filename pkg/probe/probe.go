@@ -56,11 +56,17 @@ type Probe struct {
 	images  *tensors.Tensor // (Uint8)[examples, height, width, channels], on the device
 	targets *tensors.Tensor // (Int32)[examples]
 	moments map[string]Moments
-	passes  map[string]*pass     // compiled, by what they edit
+	passes  map[string]*pass     // compiled, by method and what they edit
 	plain   map[bool]*model.Exec // compiled, by whether they add noise
 	measure map[string]*model.Exec
 	draws   map[string]*model.Exec // of noise, by site
 	calls   uint64
+
+	fixed     bool               // the parameters do not change between calls
+	anatomies map[string]anatomy // by sites
+	keptBytes int64              // of frontiers that stay on the device between calls
+	avoid     map[method]bool    // for tests: methods not to choose
+	eager     bool               // for tests: chain sets even where it does not pay
 }
 
 // New makes a probe of net with the given weights on the images and labels of data.
@@ -72,7 +78,12 @@ func New(b *backend.Backend, net nets.Net, weights map[string]nets.Array, data d
 	if err != nil {
 		return nil, fmt.Errorf("probe: %w", err)
 	}
-	return NewOnStore(b, net, store, data, opt)
+	p, err := NewOnStore(b, net, store, data, opt)
+	if err != nil {
+		return nil, err
+	}
+	p.fixed = true
+	return p, nil
 }
 
 // NewOnStore makes a probe that reads the network's parameters from a live store at every call, as training does.
@@ -103,6 +114,7 @@ func NewOnStore(b *backend.Backend, net nets.Net, store *model.Store, data datas
 		images:  tensors.FromFlatDataAndDimensions(data.Images, append([]int{data.Len()}, data.Shape...)...),
 		targets: tensors.FromFlatDataAndDimensions(data.Labels, data.Len()),
 		moments: map[string]Moments{}, passes: map[string]*pass{}, plain: map[bool]*model.Exec{}, measure: map[string]*model.Exec{}, draws: map[string]*model.Exec{},
+		anatomies: map[string]anatomy{},
 	}, nil
 }
 
@@ -117,8 +129,7 @@ func (p *Probe) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, ps := range p.passes {
-		ps.prefix.Finalize()
-		ps.suffix.Finalize()
+		ps.close()
 	}
 	for _, e := range p.plain {
 		e.Finalize()
@@ -140,38 +151,99 @@ func (p *Probe) Close() {
 func (p *Probe) Evaluate(ctx context.Context, sets [][]unit.Edit) ([]unit.Score, unit.Receipt, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	receipt := unit.Receipt{Backend: p.backend.Kind, Sets: len(sets), Examples: len(p.labels)}
-	if p.plain == nil {
-		return nil, receipt, errors.New("probe: used after Close")
+	t, receipt, err := p.evaluate(ctx, p.everything(), sets)
+	if err != nil {
+		return nil, receipt, err
 	}
-	if err := unit.Check(p.sites, sets); err != nil {
-		return nil, receipt, fmt.Errorf("probe: %w", err)
+	return t.score, receipt, nil
+}
+
+// EvaluateOn is Evaluate on some of the examples, by index, each at most once. right[i][k] says whether set i classifies
+// examples[k] as labelled.
+func (p *Probe) EvaluateOn(ctx context.Context, examples []int, sets [][]unit.Edit) (
+	scores []unit.Score, right [][]bool, receipt unit.Receipt, err error,
+) {
+	ids, seen := make([]int32, len(examples)), make([]bool, len(p.labels))
+	for k, e := range examples {
+		if e < 0 || e >= len(p.labels) {
+			return nil, nil, receipt, fmt.Errorf("probe: example %d is outside 0..%d", e, len(p.labels)-1)
+		}
+		if seen[e] {
+			return nil, nil, receipt, fmt.Errorf("probe: example %d is given twice", e)
+		}
+		ids[k], seen[e] = int32(e), true
+	}
+	if len(ids) == 0 {
+		return nil, nil, receipt, errors.New("probe: no examples")
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t, receipt, err := p.evaluate(ctx, ids, sets)
+	if err != nil {
+		return nil, nil, receipt, err
+	}
+	for i := range sets {
+		row := make([]bool, len(ids))
+		for k, id := range ids {
+			row[k] = t.class[i][id] == p.labels[id]
+		}
+		right = append(right, row)
+	}
+	return t.score, right, receipt, nil
+}
+
+func (p *Probe) evaluate(ctx context.Context, examples []int32, sets [][]unit.Edit) (*tally, unit.Receipt, error) {
+	receipt := unit.Receipt{Backend: p.backend.Kind, Sets: len(sets), Examples: len(examples)}
+	if err := p.check(sets); err != nil {
+		return nil, receipt, err
 	}
 	if err := p.prepareMeans(ctx, sets); err != nil {
 		return nil, receipt, err
 	}
-	jobs := p.plan(sets)
-	scores := newTally(p.net.Classes, p.labels, sets)
+	jobs, err := p.plan(sets, len(examples))
+	if err != nil {
+		return nil, receipt, err
+	}
+	t := newTally(p.net.Classes, p.labels, sets)
+	receipt.Plan = p.summary(jobs).String()
 	for _, j := range jobs {
-		receipt.Plan = joinPlans(receipt.Plan, j.String())
-		if err := p.run(ctx, j, sets, scores); err != nil {
+		if err := p.run(ctx, j, sets, examples, t); err != nil {
 			return nil, receipt, err
 		}
 	}
 	for _, set := range sets {
 		receipt.Edits += len(set)
 	}
-	scores.fill(&receipt, sets)
-	if err := p.verify(ctx, sets, scores, rand.New(rand.NewPCG(p.calls, uint64(len(sets)))), &receipt); err != nil {
+	t.fill(&receipt, sets)
+	if err := p.verify(ctx, sets, examples, t, rand.New(rand.NewPCG(p.calls, uint64(len(sets)))), &receipt); err != nil {
 		return nil, receipt, err
 	}
 	p.calls++
-	return scores.score, receipt, nil
+	return t, receipt, nil
 }
 
-func joinPlans(a, b string) string {
-	if a == "" || a == b {
-		return b
+// check refuses what cannot be evaluated.
+func (p *Probe) check(sets [][]unit.Edit) error {
+	if p.plain == nil {
+		return errors.New("probe: used after Close")
 	}
-	return a + "; " + b
+	if err := unit.Check(p.sites, sets); err != nil {
+		return fmt.Errorf("probe: %w", err)
+	}
+	return nil
+}
+
+// everything lists all examples.
+func (p *Probe) everything() []int32 {
+	ids := make([]int32, len(p.labels))
+	for i := range ids {
+		ids[i] = int32(i)
+	}
+	return ids
+}
+
+func (p *Probe) advance(n int) {
+	if p.opt.Advance != nil && n > 0 {
+		p.opt.Advance(n)
+	}
 }

@@ -371,7 +371,7 @@ func TestLossesEqualThePlainPath(t *testing.T) {
 	require.NoError(t, err)
 	for i := range sets {
 		var loss float64
-		o, _, _, err := p.callPlain(false, 23, 0, sets, i)
+		o, err := p.callPlain(false, chunks(p.everything(), 23)[0], sets, i)
 		require.NoError(t, err)
 		for _, l := range o.loss {
 			loss += float64(l)

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -17,10 +18,11 @@ import (
 
 // tally adds up outcomes on the host, as counts and float64 sums, and keeps every prediction for the later comparison.
 type tally struct {
-	labels  []int32
-	score   []unit.Score
-	changed []int64
-	class   [][]int32 // by set and example
+	labels   []int32
+	score    []unit.Score
+	changed  []int64
+	class    [][]int32 // by set and example
+	computed int       // of methods pairs and single: rows that had to be computed
 }
 
 func newTally(classes int, labels []int32, sets [][]unit.Edit) *tally {
@@ -32,29 +34,22 @@ func newTally(classes int, labels []int32, sets [][]unit.Edit) *tally {
 	return t
 }
 
-// add counts the outcomes of a block of sets on the chunk that begins at start, skipping what lies before from.
-func (t *tally) add(o outcomes, block []int, start, from, chunk int) error {
-	for row, i := range block {
-		s := &t.score[i]
-		for e := from; e < start+chunk; e++ {
-			at := row*chunk + e - start
-			loss := float64(o.loss[at])
-			if math.IsNaN(loss) || math.IsInf(loss, 0) {
-				return fmt.Errorf("probe: the loss of example %d under edit set %d is %v: %w", e, i, loss, ErrNotFinite)
-			}
-			s.Examples++
-			s.Loss += loss
-			if o.tied[at] > 0 {
-				s.Ties++
-			}
-			if o.class[at] == t.labels[e] {
-				s.Correct++
-				s.ByClass[t.labels[e]]++
-			}
-			t.changed[i] += int64(o.changed[at])
-			t.class[i][e] = o.class[at]
-		}
+// add counts the outcome of an example under a set.
+func (t *tally) add(set int, example int32, a answer) error {
+	s, loss := &t.score[set], float64(a.loss)
+	if math.IsNaN(loss) || math.IsInf(loss, 0) {
+		return fmt.Errorf("probe: the loss of example %d under edit set %d is %v: %w", example, set, loss, ErrNotFinite)
 	}
+	s.Examples++
+	s.Loss += loss
+	if a.tied > 0 {
+		s.Ties++
+	}
+	if a.class == t.labels[example] {
+		s.Correct++
+		s.ByClass[a.class]++
+	}
+	t.class[set][example] = a.class
 	return nil
 }
 
@@ -70,29 +65,25 @@ func (t *tally) fill(r *unit.Receipt, sets [][]unit.Edit) {
 }
 
 // plainExec compiles the plain path: the network from images to logits with one set of edits, by nothing but tap.Point,
-// against which every faster way is checked. Its outputs are those of a pass, plus the gap between the two largest logits and the
-// size of the largest, by which rounding is told from error.
-func (p *Probe) plainExec(noise bool, chunk int) (*model.Exec, error) {
+// against which every faster way is checked. Its outputs are class, tied, loss, the number of changed activations, the
+// gap between the two largest logits and the size of the largest, by which rounding is told from error.
+func (p *Probe) plainExec(noise bool) (*model.Exec, error) {
 	if exec := p.plain[noise]; exec != nil {
 		return exec, nil
 	}
 	per := inputsPerSite(noise)
 	exec, err := model.NewExec(p.backend.Engine, p.store, func(scope *model.Scope, in []*graph.Node) []*graph.Node {
-		images, targets, start := in[0], in[1], in[2]
+		images, targets, ids := in[0], in[1], in[2]
 		var changed *graph.Node
 		r := tap.Recorder{Edit: func(site string, x *graph.Node) *graph.Node {
 			i := slices.IndexFunc(p.sites, func(s unit.Site) bool { return s.Name == site })
-			y, c := editWide(x, in[3+per*i:3+per*(i+1)])
-			if changed == nil {
-				changed = c
-			} else {
-				changed = graph.Add(changed, c)
-			}
+			y := editWide(x, in[3+per*i:3+per*(i+1)])
+			changed = plus(changed, countTrue(graph.NotEqual(x, y)))
 			return y
 		}}
 		r.Attach(images.Graph())
-		logits := p.net.Graph(scope, p.net.Pixels(slice(images, start, chunk)))
-		class, tied, loss := outcome(logits, slice(targets, start, chunk))
+		logits := p.net.Graph(scope, p.net.Pixels(rowsOf(images, ids)))
+		class, tied, loss := outcome(logits, rowsOf(targets, ids))
 		if changed == nil {
 			changed = graph.ZerosLike(class)
 		}
@@ -100,7 +91,7 @@ func (p *Probe) plainExec(noise bool, chunk int) (*model.Exec, error) {
 		own := graph.OneHot(class, p.net.Classes, logits.DType())
 		second := graph.ReduceMax(graph.Sub(logits, graph.MulScalar(own, 1e30)), -1)
 		size := graph.ReduceMax(graph.Abs(logits), -1)
-		return []*graph.Node{class, tied, loss, graph.Reshape(changed, chunk), graph.Sub(top, second), size}
+		return []*graph.Node{class, tied, loss, changed, graph.Sub(top, second), size}
 	})
 	if err != nil {
 		return nil, fmt.Errorf("probe: %w", err)
@@ -109,13 +100,21 @@ func (p *Probe) plainExec(noise bool, chunk int) (*model.Exec, error) {
 	return exec, nil
 }
 
-// callPlain evaluates one set on the chunk that begins at start.
-func (p *Probe) callPlain(noise bool, chunk, start int, sets [][]unit.Edit, set int) (o outcomes, gap, size []float32, err error) {
-	exec, err := p.plainExec(noise, chunk)
+// plainly are the outcomes of the plain path.
+type plainly struct {
+	outcomes
+	changed   []int32
+	gap, size []float32 // between the two largest logits; of the largest
+}
+
+// callPlain evaluates one set on a chunk.
+func (p *Probe) callPlain(noise bool, c chunk, sets [][]unit.Edit, set int) (o plainly, err error) {
+	exec, err := p.plainExec(noise)
 	if err != nil {
-		return o, nil, nil, err
+		return o, err
 	}
-	inputs := []*tensors.Tensor{scalar(start)}
+	ids := c.tensor()
+	inputs := []*tensors.Tensor{ids}
 	defer func() { free(inputs) }()
 	var sites []string
 	for _, s := range p.sites {
@@ -124,8 +123,8 @@ func (p *Probe) callPlain(noise bool, chunk, start int, sets [][]unit.Edit, set 
 	var draws []*tensors.Tensor
 	if noise {
 		one := job{sites: sites, sets: []int{set}, noise: true, widen: 1}
-		if draws, err = p.draw(sites, one.keys(sets, one.sets), inputs[0], chunk); err != nil {
-			return o, nil, nil, err
+		if draws, err = p.draw(sites, one.keys(sets, one.sets), ids); err != nil {
+			return o, err
 		}
 	}
 	for i, site := range sites {
@@ -136,35 +135,39 @@ func (p *Probe) callPlain(noise bool, chunk, start int, sets [][]unit.Edit, set 
 	}
 	out, err := call(exec, slices.Concat([]*tensors.Tensor{p.images, p.targets}, inputs)...)
 	if err != nil {
-		return o, nil, nil, err
+		return o, err
 	}
-	defer free(out[4:])
-	if o, err = read(out[:4]); err != nil {
-		return o, nil, nil, err
+	defer free(out[3:])
+	if o.outcomes, err = read(out); err != nil {
+		return o, err
 	}
-	if gap, err = tensors.CopyFlatData[float32](out[4]); err == nil {
-		size, err = tensors.CopyFlatData[float32](out[5])
+	if o.changed, err = copyOut[int32](out[3]); err != nil {
+		return o, err
 	}
-	return o, gap, size, err
+	if o.gap, err = copyOut[float32](out[4]); err == nil {
+		o.size, err = copyOut[float32](out[5])
+	}
+	return o, err
 }
 
 // runPlain scores the sets of a job one by one on the plain path.
-func (p *Probe) runPlain(ctx context.Context, j job, sets [][]unit.Edit, t *tally) error {
+func (p *Probe) runPlain(ctx context.Context, j job, sets [][]unit.Edit, examples []int32, t *tally) error {
 	for _, i := range j.sets {
-		for start, from := range chunks(j.n, j.chunk) {
+		for _, c := range chunks(examples, j.chunk) {
 			if ctx.Err() != nil {
 				return fmt.Errorf("probe: %w", context.Cause(ctx))
 			}
-			o, _, _, err := p.callPlain(j.noise, j.chunk, start, sets, i)
-			if err == nil {
-				err = t.add(o, []int{i}, start, from, j.chunk)
-			}
+			o, err := p.callPlain(j.noise, c, sets, i)
 			if err != nil {
 				return err
 			}
-			if p.opt.Advance != nil {
-				p.opt.Advance(start + j.chunk - from)
+			for e, id := range c.ids[:c.fresh] {
+				if err := t.add(i, id, o.at(e)); err != nil {
+					return err
+				}
+				t.changed[i] += int64(o.changed[e])
 			}
+			p.advance(c.fresh)
 		}
 	}
 	return nil
@@ -176,60 +179,44 @@ const nearTie = 1e-5
 
 // verify recomputes a random sample of (set, chunk) pairs on the plain path and compares the predictions. A difference
 // where the plain path's two largest logits are equal up to rounding is counted apart; any other is an error.
-func (p *Probe) verify(ctx context.Context, sets [][]unit.Edit, t *tally, rng *rand.Rand, r *unit.Receipt) error {
-	type pair struct{ set, start, from int }
+func (p *Probe) verify(ctx context.Context, sets [][]unit.Edit, examples []int32, t *tally, rng *rand.Rand, r *unit.Receipt) error {
 	var edited []int
 	for i, set := range sets {
 		if len(set) > 0 {
 			edited = append(edited, i)
 		}
 	}
-	all := job{n: len(p.labels)}
-	p.size(&all)
-	count := (len(p.labels) + all.chunk - 1) / all.chunk
-	if len(edited) == 0 || count == 0 {
-		return nil
-	}
-	var pairs []pair
-	at := func(k int) pair {
-		from := k % count * all.chunk
-		return pair{edited[k/count], min(from, all.n-all.chunk), from}
-	}
-	want, total := p.opt.Verify, len(edited)*count
-	if want == 0 {
-		want = 2
-	}
-	if want < 0 || want >= total {
-		for k := range total {
-			pairs = append(pairs, at(k))
-		}
-	} else {
-		for range want {
-			pairs = append(pairs, at(rng.IntN(total)))
-		}
+	parts := chunks(examples, p.plainChunk(len(examples)))
+	want, total := cmp.Or(p.opt.Verify, 2), len(edited)*len(parts)
+	if want < 0 || want > total {
+		want = total
 	}
 	worst := ""
-	for _, q := range pairs {
+	for k := range want {
 		if ctx.Err() != nil {
 			return fmt.Errorf("probe: %w", context.Cause(ctx))
 		}
-		noise := slices.ContainsFunc(sets[q.set], func(e unit.Edit) bool { return e.Sigma != nil })
-		o, gap, size, err := p.callPlain(noise, all.chunk, q.start, sets, q.set)
+		if want < total {
+			k = rng.IntN(total)
+		}
+		set, c := edited[k/len(parts)], parts[k%len(parts)]
+		noise := slices.ContainsFunc(sets[set], func(e unit.Edit) bool { return e.Sigma != nil })
+		o, err := p.callPlain(noise, c, sets, set)
 		if err != nil {
 			return err
 		}
-		for e := q.from; e < q.start+all.chunk; e++ {
-			k := e - q.start
+		for e, id := range c.ids[:c.fresh] {
 			r.Checked++
-			if o.class[k] == t.class[q.set][e] {
+			if o.class[e] == t.class[set][id] {
 				continue
 			}
-			if gap[k] <= nearTie*(1+size[k]) {
+			if o.gap[e] <= nearTie*(1+o.size[e]) {
 				r.NearTies++
 				continue
 			}
 			r.Mismatches++
-			worst = fmt.Sprintf("example %d under edit set %d: class %d, plainly %d by a margin of %.3g", e, q.set, t.class[q.set][e], o.class[k], gap[k])
+			worst = fmt.Sprintf("example %d under edit set %d: class %d, plainly %d by a margin of %.3g",
+				id, set, t.class[set][id], o.class[e], o.gap[e])
 		}
 	}
 	if r.Mismatches > 0 {

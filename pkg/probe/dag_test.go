@@ -1,0 +1,303 @@
+package probe
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/ml/layers"
+	"github.com/gomlx/gomlx/ml/model"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/seed-ea9a9d67/directions/pkg/ablate"
+	"github.com/seed-ea9a9d67/directions/pkg/nets"
+	"github.com/seed-ea9a9d67/directions/pkg/tap"
+	"github.com/seed-ea9a9d67/directions/pkg/unit"
+)
+
+// op is one layer of a random network: it reads the a-th activation so far, and for sums and concatenations the b-th.
+type op struct {
+	kind  string
+	a, b  int
+	width int
+	point bool // its result is a site
+}
+
+// drawNet draws a small network: convolutions, dense layers, batch normalization as at inference, skip connections, concatenations,
+// sites read by several layers, sites that nothing reads.
+func drawNet(t *rapid.T) nets.Net {
+	shapesSoFar := [][]int{{4, 4, 1}}
+	var ops []op
+	add := func(o op, shape []int) { ops, shapesSoFar = append(ops, o), append(shapesSoFar, shape) }
+	for i := range rapid.IntRange(3, 7).Draw(t, "layers") {
+		a := rapid.IntRange(max(0, len(shapesSoFar)-3), len(shapesSoFar)-1).Draw(t, "reads")
+		s := shapesSoFar[a]
+		width := rapid.IntRange(2, 5).Draw(t, "width")
+		point := rapid.IntRange(0, 3).Draw(t, "point") > 0 || i == 0
+		kinds := []string{"relu", "scale"}
+		if len(s) == 3 {
+			kinds = append(kinds, "conv", "conv", "conv", "flatten", "pool")
+		} else {
+			kinds = append(kinds, "dense", "dense", "dense")
+		}
+		for b, other := range shapesSoFar {
+			if b != a && slices.Equal(other, s) {
+				kinds = append(kinds, fmt.Sprintf("add %d", b))
+			}
+			if b != a && len(other) == len(s) && slices.Equal(other[:len(s)-1], s[:len(s)-1]) {
+				kinds = append(kinds, fmt.Sprintf("concat %d", b))
+			}
+		}
+		o := op{kind: rapid.SampledFrom(kinds).Draw(t, "kind"), a: a, width: width, point: point}
+		_, _ = fmt.Sscanf(o.kind, "add %d", &o.b)
+		_, _ = fmt.Sscanf(o.kind, "concat %d", &o.b)
+		out := slices.Clone(s)
+		switch {
+		case o.kind == "conv" || o.kind == "dense":
+			out[len(out)-1] = width
+		case o.kind == "flatten":
+			out = []int{s[0] * s[1] * s[2]}
+		case o.kind == "pool":
+			out = s[2:]
+		case o.kind[0] == 'c': // concat
+			out[len(out)-1] += shapesSoFar[o.b][len(s)-1]
+		}
+		add(o, out)
+	}
+	return nets.Net{Name: fmt.Sprint(ops), Image: []int{4, 4, 1}, Classes: 3, Graph: func(scope *model.Scope, x *graph.Node) *graph.Node {
+		acts := []*graph.Node{x}
+		for i, o := range ops {
+			s := scope.In("op%d", i)
+			x := acts[o.a]
+			var y *graph.Node
+			switch {
+			case o.kind == "relu":
+				y = graph.Max(x, graph.ZerosLike(x))
+			case o.kind == "scale":
+				c := x.Shape().Dimensions[x.Rank()-1]
+				param := func(name string) *graph.Node {
+					v := s.VariableWithShape(name, shapes.Make(dtypes.Float32, 1, c)).NodeValue(x.Graph())
+					return graph.ExpandLeftToRank(graph.Reshape(v, c), x.Rank())
+				}
+				y = graph.Add(graph.Mul(x, graph.Rsqrt(graph.AddScalar(graph.Square(param("var")), 1e-1))), param("shift"))
+			case o.kind == "conv":
+				y = layers.Convolution(s, x).Channels(o.width).KernelSize(3).PadSame().Done()
+			case o.kind == "dense":
+				y = layers.Dense(s, x, true, o.width)
+			case o.kind == "flatten":
+				y = graph.Reshape(x, x.Shape().Dimensions[0], -1)
+			case o.kind == "pool":
+				y = graph.ReduceMean(x, 1, 2)
+			case o.kind[0] == 'a':
+				y = graph.Add(x, acts[o.b])
+			default:
+				y = graph.Concatenate([]*graph.Node{x, acts[o.b]}, -1)
+			}
+			if o.point {
+				y = tap.Point(y, fmt.Sprintf("op%d", i))
+			}
+			acts = append(acts, y)
+		}
+		end := acts[len(acts)-1]
+		return layers.Dense(scope.In("out"), graph.Reshape(end, end.Shape().Dimensions[0], -1), true, 3)
+	}}
+}
+
+// drawSets draws sets of edits of three kinds: every unit of a site alone, a cumulative curve over several sites, and
+// anything at all.
+func drawSets(t *rapid.T, sites []unit.Site) (sets [][]unit.Edit) {
+	target := rapid.SampledFrom([]unit.Target{unit.Zero, unit.Mean, unit.Value(0.7)})
+	switch rapid.IntRange(0, 3).Draw(t, "kind of sets") {
+	case 0:
+		s, to := rapid.SampledFrom(sites).Draw(t, "site"), target.Draw(t, "to")
+		for u := range s.Units() {
+			sets = append(sets, []unit.Edit{unit.Ablate(s.Name, to, u)})
+		}
+	case 1, 2:
+		var names []string
+		for _, s := range sites {
+			if rapid.Bool().Draw(t, s.Name) {
+				names = append(names, s.Name)
+			}
+		}
+		spec := ablate.Spec{Sites: names, Orders: 1, Points: rapid.IntRange(3, 9).Draw(t, "points"),
+			To: target.Draw(t, "to"), Seed: rapid.Uint64().Draw(t, "seed")}
+		asked := &asked{sites: sites}
+		_, _ = ablate.Cumulative(context.Background(), asked, spec, ablate.Options{})
+		return asked.sets
+	default:
+		for range rapid.IntRange(1, 4).Draw(t, "sets") {
+			var set []unit.Edit
+			for _, s := range sites {
+				switch rapid.IntRange(0, 3).Draw(t, "edit at "+s.Name) {
+				case 0:
+					set = append(set, unit.Ablate(s.Name, target.Draw(t, "to")))
+				case 1:
+					units := rapid.SliceOfDistinct(rapid.IntRange(0, s.Units()-1), rapid.ID).Draw(t, "units")
+					set = append(set, unit.Edit{Site: s.Name, Units: units, To: target.Draw(t, "to")})
+				case 2:
+					set = append(set, unit.Noise(s.Name, slices.Repeat([]float64{0.3}, s.Units()), rapid.Uint64().Draw(t, "seed")))
+				}
+			}
+			sets = append(sets, set)
+		}
+	}
+	return append(sets, nil)
+}
+
+// asked is an evaluator that only notes what it is asked.
+type asked struct {
+	sites []unit.Site
+	sets  [][]unit.Edit
+}
+
+func (a *asked) Sites() []unit.Site { return a.sites }
+func (a *asked) Evaluate(_ context.Context, sets [][]unit.Edit) ([]unit.Score, unit.Receipt, error) {
+	a.sets = sets
+	return nil, unit.Receipt{}, context.Canceled
+}
+
+// Every method must give what the plain path gives: predictions, losses, and the number of activations changed.
+func TestRandomNetworksOnRandomEdits(t *testing.T) {
+	used := map[method]int{}
+	rapid.Check(t, func(t *rapid.T) {
+		net := drawNet(t)
+		weights, err := net.Init(open(t).Engine, rapid.Uint64().Draw(t, "weights"))
+		require.NoError(t, err)
+		n := rapid.IntRange(1, 23).Draw(t, "examples")
+		p, err := New(open(t), net, weights, images(n, net, 1), Options{Verify: -1, Chunk: rapid.SampledFrom([]int{0, 0, 5}).Draw(t, "chunk")})
+		require.NoError(t, err)
+		defer p.Close()
+		p.eager = rapid.Bool().Draw(t, "eager")
+		for range 2 {
+			sets := drawSets(t, p.Sites())
+			require.NoError(t, p.prepareMeans(context.Background(), sets))
+			jobs, err := p.plan(sets, n)
+			require.NoError(t, err)
+			for _, j := range jobs {
+				used[j.method]++
+			}
+			scores, receipt, err := p.Evaluate(context.Background(), sets) // with every prediction compared
+			require.NoError(t, err)
+			require.Zero(t, receipt.Mismatches)
+			equalsPlain(t, p, sets, scores, receipt)
+		}
+	})
+	t.Logf("methods used (plain, grid, chain, pairs, single): %v", used)
+}
+
+// equalsPlain compares losses and changes with the plain path's.
+func equalsPlain(t require.TestingT, p *Probe, sets [][]unit.Edit, scores []unit.Score, receipt unit.Receipt) {
+	all := chunks(p.everything(), len(p.labels))[0]
+	var changed int64
+	exact := true // a mean may or may not be met to the last bit, depending on the order of additions
+	for i, set := range sets {
+		exact = exact && !slices.ContainsFunc(set, func(e unit.Edit) bool { return e.To.Kind == unit.KindMean })
+		noise := slices.ContainsFunc(set, func(e unit.Edit) bool { return e.Sigma != nil })
+		o, err := p.callPlain(noise, all, sets, i)
+		require.NoError(t, err)
+		var loss float64
+		for e := range p.labels {
+			loss += float64(o.loss[e])
+			changed += int64(o.changed[e])
+		}
+		require.InDelta(t, loss, scores[i].Loss, 1e-4*(1+loss), "%v", set)
+	}
+	if exact {
+		require.Equal(t, changed, receipt.Changed)
+	}
+}
+
+func TestEveryMethodIsUsedAndEqual(t *testing.T) {
+	net, weights, data := random(t, "mlp:24,16", 37, 5)
+	curve := &asked{}
+	p, err := New(open(t), net, weights, data, Options{Verify: -1})
+	require.NoError(t, err)
+	defer p.Close()
+	curve.sites = p.Sites()
+	_, err = ablate.Cumulative(context.Background(), curve, ablate.Spec{Points: 12, Orders: 1}, ablate.Options{})
+	require.ErrorIs(t, err, context.Canceled)
+	each := [][]unit.Edit{nil}
+	for u := range 24 {
+		each = append(each, []unit.Edit{unit.Ablate("fc1", unit.Mean, u)})
+	}
+	twos := [][]unit.Edit{nil}
+	for u := range 23 {
+		twos = append(twos, []unit.Edit{unit.Ablate("fc1", unit.Zero, u, u+1)})
+	}
+	mixed := [][]unit.Edit{{unit.Ablate("fc1", unit.Zero, 1, 2, 3, 4), unit.Ablate("fc2", unit.Value(2), 1)}, {unit.Ablate("fc1", unit.Mean)}}
+	for _, c := range []struct {
+		method method
+		sets   [][]unit.Edit
+		plan   string
+	}{
+		{chain, curve.sets, "nested sets add back"},
+		{single, each, "one row of the next weight a unit"},
+		{pairs, twos, "examples an edit does not change skipped"},
+		{grid, mixed, "2 sets × 37 examples"},
+		{plain, [][]unit.Edit{nil}, "plain path"},
+	} {
+		jobs, err := p.plan(c.sets, 37)
+		require.NoError(t, err)
+		require.Equal(t, c.method, jobs[0].method, c.plan)
+		scores, receipt, err := p.Evaluate(context.Background(), c.sets)
+		require.NoError(t, err)
+		require.Contains(t, receipt.Plan, c.plan)
+		equalsPlain(t, p, c.sets, scores, receipt)
+	}
+}
+
+// Chains of sets that are not one curve: two curves at once, gaps wider than a step, sets that repeat.
+func TestNestedSetsByHand(t *testing.T) {
+	ablate := func(units ...int) []unit.Edit { return []unit.Edit{unit.Ablate("s", unit.Zero, units...)} }
+	sets := [][]unit.Edit{ablate(0), ablate(0, 1, 2), nil, ablate(3), ablate(3, 4), ablate(0)}
+	chains, clamped := nested(sets, []int{0, 1, 2, 3, 4, 5}, "s", 5)
+	require.Equal(t, [][]int{{1, 0, 5, 2}, {4, 3}}, chains)
+	require.Equal(t, []step{
+		{[]int32{3, 4}, 1}, {[]int32{1, 2}, 0}, {nil, 5}, {[]int32{0}, 2},
+	}, steps(chains[0], clamped, 5, 2))
+	require.Equal(t, []step{
+		{[]int32{0, 1}, -1}, {[]int32{2}, 4}, {[]int32{4}, 3},
+	}, steps(chains[1], clamped, 5, 2))
+}
+
+func TestEvaluateOnSomeExamples(t *testing.T) {
+	net, weights, data := random(t, "mlp:24,16", 37, 5)
+	p, err := New(open(t), net, weights, data, Options{Verify: -1})
+	require.NoError(t, err)
+	defer p.Close()
+	sets := [][]unit.Edit{nil, {unit.Ablate("fc1", unit.Zero, 1, 2)}, {unit.Noise("fc2", slices.Repeat([]float64{1}, 16), 3)}}
+	whole, every, _, err := p.EvaluateOn(context.Background(), rand.New(rand.NewPCG(1, 1)).Perm(37), sets)
+	require.NoError(t, err)
+	all, _, err := p.Evaluate(context.Background(), sets)
+	require.NoError(t, err)
+	for i := range sets {
+		require.Equal(t, all[i].ByClass, whole[i].ByClass)
+		require.InDelta(t, all[i].Loss, whole[i].Loss, 1e-4)
+	}
+	some := []int{30, 2, 11}
+	scores, right, receipt, err := p.EvaluateOn(context.Background(), some, sets)
+	require.NoError(t, err)
+	require.Equal(t, 3, receipt.Examples)
+	perm := rand.New(rand.NewPCG(1, 1)).Perm(37)
+	for i := range sets {
+		n := 0
+		for k, e := range some {
+			require.Equal(t, every[i][slices.Index(perm, e)], right[i][k])
+			if right[i][k] {
+				n++
+			}
+		}
+		require.Equal(t, n, scores[i].Correct)
+	}
+	for want, bad := range map[string][]int{"example 37 is outside 0..36": {1, 37}, "example 5 is given twice": {5, 5}, "no examples": nil} {
+		_, _, _, err := p.EvaluateOn(context.Background(), bad, sets)
+		require.ErrorContains(t, err, want)
+	}
+}
