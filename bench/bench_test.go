@@ -14,18 +14,20 @@ import (
 	"github.com/seed-ea9a9d67/directions/pkg/backend"
 	"github.com/seed-ea9a9d67/directions/pkg/lab"
 	"github.com/seed-ea9a9d67/directions/pkg/nets"
+	"github.com/seed-ea9a9d67/directions/pkg/sample"
 	"github.com/seed-ea9a9d67/directions/pkg/unit"
 )
 
-// small is a bench of tiny sizes without Python: its peers answer what a plain evaluation gives, with wrong(i) added to the
-// count of set i, and say that each set has so many near-ties.
+// small is a bench of tiny sizes without Python: its peers answer what a plain evaluation gives, with wrong(i) added to
+// the count of set i, and say that each set has so many near-ties.
 func small(t *testing.T, wrong func(i int) int, nearTies int) (*bench, network) {
 	home, err := lab.Open(lab.Options{Home: t.TempDir()})
 	require.NoError(t, err)
 	engine, err := backend.Open("", home.Store().Dir())
 	require.NoError(t, err)
 	b := &bench{
-		ctx: t.Context(), opt: options{quick: true, repeats: 2}, lab: home, backend: engine, threads: 1, work: t.TempDir(),
+		ctx: t.Context(), opt: options{quick: true, repeats: 2}, lab: home, backend: engine, threads: 1,
+		work: t.TempDir(), written: map[string]bool{},
 	}
 	set, err := datasets.Load("mnist10k")
 	require.NoError(t, err)
@@ -101,7 +103,8 @@ func TestAWrongAnswerFails(t *testing.T) {
 		return 0
 	}
 	b, n := small(t, wrong, 1)
-	w, err := b.curve(curveWork{network: n, examples: 90, sites: []string{"fc1", "fc2"}, orders: 3, points: 5, batches: []int{40}})
+	c := curveWork{network: n, examples: 90, sites: []string{"fc1", "fc2"}, orders: 3, points: 5, batches: []int{40}}
+	w, err := b.curve(c)
 	require.NoError(t, err)
 	require.False(t, w.Answers.OK)
 	require.Contains(t, w.Answers.Text, "but only 1 near-ties; 1 of 11 counts differ")
@@ -138,9 +141,12 @@ func TestImpactAgainstPlainPeers(t *testing.T) {
 	c := impactWork{
 		network: n, examples: 90, sites: []string{"fc1", "fc2"}, hooks: part{every: 4}, batches: []int{40},
 		captum: part{examples: 30}, perEval: []Settings{{Batch: 20, PerEval: 1}, {Batch: 50, PerEval: 8}},
+		bound: sample.Bound{Within: 0.2, Confidence: 0.9},
 	}
-	w, v, err := b.impact(c)
+	lines, err := b.impact(c)
 	require.NoError(t, err)
+	require.Len(t, lines, 3)
+	w, v, u := lines[0], lines[1], lines[2]
 	// Units 0, 4, 8 of 11, and no unit.
 	require.Equal(t, "4 counts equal", w.Answers.Text)
 	require.InDelta(t, 12./4, w.Theirs.Scale, 1e-12)
@@ -149,6 +155,27 @@ func TestImpactAgainstPlainPeers(t *testing.T) {
 	require.InDelta(t, 90./30, v.Theirs.Scale, 1e-12)
 	require.Equal(t, "Captum LayerFeatureAblation, batch 30, perturbations_per_eval 8", v.Peer)
 	require.Equal(t, w.Ours, v.Ours)
+	require.Equal(t, w.Theirs, u.Theirs)
+	require.True(t, u.Answers.OK, u.Answers.Text)
+	require.Contains(t, u.Answers.Text, "of 11 intervals hold")
+}
+
+func TestCompareBound(t *testing.T) {
+	impacts := func(examples int, half float64, deltas ...float64) ablate.Impacts {
+		r := ablate.Impacts{Examples: 100, Bound: sample.Bound{Within: 0.02, Confidence: 0.75}}
+		for _, d := range deltas {
+			seen := unit.Score{Examples: examples}
+			r.Impacts = append(r.Impacts, ablate.Impact{DeltaAccuracy: d, HalfWidth: half, Score: seen})
+		}
+		return r
+	}
+	exact := impacts(100, 0, -0.1, 0, 0, 0)
+	a := compareBound(exact, impacts(25, 0.02, -0.12, 0, 0.01, 0.03))
+	text := "3 of 4 intervals hold the exact change, which is at most 3.00 percentage points away; 25 % of the images seen"
+	require.Equal(t, Agreement{OK: true, Counts: 4, Text: text}, a)
+	a = compareBound(exact, impacts(25, 0.02, -0.13, 0, 0.01, 0.03))
+	require.False(t, a.OK, "2 of 4 are fewer than the confidence")
+	require.False(t, compareBound(exact, impacts(25, 0.02, -0.1)).OK)
 }
 
 func TestCurveSets(t *testing.T) {
@@ -161,7 +188,8 @@ func TestCurveSets(t *testing.T) {
 		{unit.Ablate("a", unit.Zero, 0), unit.Ablate("b", unit.Zero, 0, 1)},
 	}, sets)
 	r := ablate.Result{
-		Baseline: unit.Score{Correct: 9}, AllAblated: &unit.Score{Correct: 1}, Correct: [][]int{{9, 7, 6, 1}, {9, 8, 5, 1}},
+		Baseline: unit.Score{Correct: 9}, AllAblated: &unit.Score{Correct: 1},
+		Correct: [][]int{{9, 7, 6, 1}, {9, 8, 5, 1}},
 	}
 	require.Equal(t, []int{9, 1, 7, 6, 8, 5}, curveCounts(r))
 }
@@ -172,7 +200,9 @@ func TestTiming(t *testing.T) {
 	require.Equal(t, 1.0, timing.Spread())
 	require.Equal(t, "5.00 s (+100 %)", timing.String())
 	require.Equal(t, "123 s", Timing{Seconds: []float64{123.4}, Scale: 1}.String())
-	require.Equal(t, []string{"7", "999", "1,000", "12,345,678"}, []string{thousands(7), thousands(999), thousands(1000), thousands(12345678)})
+	for n, want := range map[int]string{7: "7", 999: "999", 1000: "1,000", 12345678: "12,345,678"} {
+		require.Equal(t, want, thousands(n))
+	}
 }
 
 func TestInterleave(t *testing.T) {
@@ -257,21 +287,23 @@ func TestWriteNumpy(t *testing.T) {
 
 func TestReportKeepsProseAndOldResults(t *testing.T) {
 	dir := t.TempDir()
-	page := "# Title\n<!-- begin machine -->\nold\n<!-- end machine -->\nprose\n<!-- begin workloads -->\n<!-- end workloads -->\n" +
+	page := "# Title\n<!-- begin machine -->\nold\n<!-- end machine -->\nprose\n" +
+		"<!-- begin workloads -->\n<!-- end workloads -->\n" +
 		"<!-- begin growth -->\n<!-- end growth -->\n<!-- begin peak -->\n<!-- end peak -->\nlast words\n"
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "README.md"), []byte(page), 0o644))
+	whole := func(s float64) Timing { return Timing{Seconds: []float64{s}, Scale: 1} }
 	line := func(id string, ours float64) Workload {
 		return Workload{
 			ID: id, What: "work " + id, Peer: "peer", Target: 5, Answers: Agreement{OK: true, Text: "equal"},
-			Ours: Timing{Seconds: []float64{ours}, Scale: 1}, Theirs: Timing{Seconds: []float64{4}, Scale: 2, Part: "half"},
+			Ours: whole(ours), Theirs: Timing{Seconds: []float64{4}, Scale: 2, Part: "half"},
 		}
 	}
 	first := &Report{Date: "2026-01-01", Commit: "aaa", Threads: 2, Versions: map[string]string{"torch": "1"}}
 	first.add(line("2", 1))
 	first.add(line("1", 4))
 	first.addGrowth(Growth{What: "images", Base: "base", Rows: []GrowthRow{
-		{Size: 1000, Ours: Timing{Seconds: []float64{1}, Scale: 1}, Theirs: Timing{Seconds: []float64{2}, Scale: 1}, Answers: Agreement{OK: true}},
-		{Size: 2000, Ours: Timing{Seconds: []float64{3}, Scale: 1}, Theirs: Timing{Seconds: []float64{4}, Scale: 1}, Answers: Agreement{OK: true}},
+		{Size: 1000, Ours: whole(1), Theirs: whole(2), Answers: Agreement{OK: true}},
+		{Size: 2000, Ours: whole(3), Theirs: whole(4), Answers: Agreement{OK: true}},
 	}})
 	require.NoError(t, first.write(dir))
 
@@ -310,7 +342,7 @@ func TestOptions(t *testing.T) {
 	require.Equal(t, filepath.Join("x", ".venv", "bin", "python"), opt.python)
 	_, err = parseOptions([]string{"-only", "7"})
 	require.ErrorContains(t, err, `no section "7"; choose from 1,2,3,4,5,6,growth,peak`)
-	_, err = parseOptions([]string{"-repeats", "0"})
+	_, err = parseOptions([]string{"-repeats", "-1"})
 	require.ErrorContains(t, err, "at least 1")
 }
 

@@ -24,9 +24,9 @@ type Agreement struct {
 // add up the same float32 products in their own order may disagree about which is larger.
 const nearTie = 1e-5
 
-// compareCounts compares numbers of right predictions, one of each set of edits. Where they differ, near is asked how many
-// examples each of these sets (by index) has whose prediction rounding may decide: a difference by more than that is none
-// of rounding.
+// compareCounts compares numbers of right predictions, one of each set of edits. Where they differ, near is asked how
+// many examples each of these sets (by index) has whose prediction rounding may decide: a difference by more than that is
+// none of rounding.
 func compareCounts(ours, theirs []int, near func(sets []int) ([]int, error)) (Agreement, error) {
 	if len(ours) != len(theirs) || len(ours) == 0 {
 		return Agreement{}, fmt.Errorf("%d counts to compare with %d", len(ours), len(theirs))
@@ -84,8 +84,9 @@ func (b *bench) near(n network, examples int, settings Settings, sets [][]unit.E
 // deviations is how many standard errors two measured accuracies may be apart.
 const deviations = 5
 
-// compareSweeps compares the mean accuracies of two sweeps with noise of their own, [repeats][scales] right predictions of so
-// many examples. With independent noise on every example the mean over R repeats has a variance of at most p(1−p)/(R·N).
+// compareSweeps compares the mean accuracies of two sweeps with noise of their own, [repeats][scales] right predictions
+// of so many examples. With independent noise on every example the mean over R repeats has a variance of at most
+// p(1−p)/(R·N).
 func compareSweeps(ours, theirs [][]int, examples int) (Agreement, error) {
 	if len(ours) == 0 || len(theirs) == 0 || len(ours[0]) != len(theirs[0]) {
 		return Agreement{}, errors.New("the sweeps have different scales, or no repeats")
@@ -107,11 +108,13 @@ func compareSweeps(ours, theirs [][]int, examples int) (Agreement, error) {
 		worst = math.Max(worst, d)
 		if d > deviations*se && a.OK {
 			a.OK = false
-			a.Text = fmt.Sprintf("scale %d: accuracy %.4f and %.4f, more than %d standard errors (%.1g) apart", i, p, q, deviations, se)
+			a.Text = fmt.Sprintf("scale %d: accuracy %.4f and %.4f, more than %d standard errors (%.1g) apart",
+				i, p, q, deviations, se)
 		}
 	}
 	if a.OK {
-		a.Text = fmt.Sprintf("%d mean accuracies at most %.2g apart, each within %d standard errors", a.Counts, worst, deviations)
+		a.Text = fmt.Sprintf("%d mean accuracies at most %.2g apart, each within %d standard errors",
+			a.Counts, worst, deviations)
 	}
 	return a, nil
 }
@@ -124,7 +127,8 @@ func compareLosses(ours, theirs []float64, relative float64) (Agreement, error) 
 	}
 	apart := math.Abs(ours[0]-theirs[0]) / math.Abs(theirs[0])
 	a := Agreement{OK: apart <= relative} // not with NaN
-	a.Text = fmt.Sprintf("loss of the first epoch %.5f and %.5f, %.1g apart (allowed %.2g, relative)", ours[0], theirs[0], apart, relative)
+	a.Text = fmt.Sprintf("loss of the first epoch %.5f and %.5f, %.1g apart (allowed %.2g, relative)",
+		ours[0], theirs[0], apart, relative)
 	if last := len(ours) - 1; last > 0 {
 		a.Text += fmt.Sprintf("; of epoch %d %.4f and %.4f", last+1, ours[last], theirs[last])
 	}

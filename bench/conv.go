@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/seed-ea9a9d67/directions/datasets"
+	"github.com/seed-ea9a9d67/directions/pkg/sample"
 )
 
 // cifar is CIFAR-10, or nil, with a line that says so, where it is not to be had.
@@ -18,19 +19,21 @@ func (b *bench) cifar() *datasets.Set {
 	return set
 }
 
+// resnet20File is where the trained ResNet-20 is looked for, in each folder of data sets.
+const resnet20File = "weights/cifar10-resnet20-12fca82f.safetensors"
+
 // resnetImpact is workload 3.
 func (b *bench) resnetImpact(report *Report) error {
 	path := b.opt.resnet20
 	if path == "" {
-		const file = "weights/cifar10-resnet20-12fca82f.safetensors"
 		for _, dir := range b.lab.DataDirs() {
-			if _, err := os.Stat(filepath.Join(dir, file)); err == nil {
-				path = filepath.Join(dir, file)
+			if _, err := os.Stat(filepath.Join(dir, resnet20File)); err == nil {
+				path = filepath.Join(dir, resnet20File)
 				break
 			}
 		}
 		if path == "" {
-			log.Printf("  left out: no %s in %v; -resnet20 FILE takes another place", file, b.lab.DataDirs())
+			log.Printf("  left out: no %s in %v; -resnet20 FILE takes another place", resnet20File, b.lab.DataDirs())
 			return nil
 		}
 	}
@@ -44,15 +47,16 @@ func (b *bench) resnetImpact(report *Report) error {
 	}
 	sites := n.net.Default
 	if b.opt.quick {
-		sites = []string{"layer1.2", "layer3.2"}
+		sites = []string{"layer1.2", "layer2.0"}
 	}
 	c := impactWork{
 		network: n, examples: b.size(10000, 96), sites: sites, first: 4,
 		hooks: part{every: 12, examples: b.size(2000, 96)}, batches: batchesConv,
 		captum:  part{examples: b.size(100, 32)},
 		perEval: []Settings{{Batch: 20, PerEval: 1}, {Batch: 20, PerEval: 8}, {Batch: 100, PerEval: 1}},
+		bound:   sample.Bound{Within: 0.005, Confidence: 0.95},
 	}
-	return b.addImpact(report, c, "3", "feature maps at the outputs of its blocks", 4)
+	return b.addImpact(report, c, "3", "feature maps at the outputs of its blocks", 4, 4, 20)
 }
 
 // convCurve is workload 4.
@@ -75,7 +79,8 @@ func (b *bench) curve4() (curveWork, error) {
 	s := source{spec: b.pick("convnet", "convnet:width=0.0625"), input: "half", set: set, part: "train"}
 	n, err := b.trained(s, b.size(5000, 256), 2)
 	return curveWork{
-		network: n, examples: b.size(2000, 64), sites: []string{"conv9", "conv10", "conv11"}, orders: b.size(10, 2), points: b.size(20, 4),
+		network: n, examples: b.size(2000, 64), sites: []string{"conv9", "conv10", "conv11"},
+		orders: b.size(10, 2), points: b.size(20, 4),
 		part: part{orders: 1, examples: b.size(500, 64)}, batches: batchesConv,
 	}, err
 }

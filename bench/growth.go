@@ -30,12 +30,14 @@ func (b *bench) growth(report *Report) error {
 		g := Growth{What: dimension.what}
 		for _, size := range dimension.sizes {
 			*dimension.size = size
-			n, err := b.trained(source{spec: fmt.Sprintf("mlp:%d,%d", width, width), set: set, part: "train"}, b.size(5000, 250), 1)
+			s := source{spec: fmt.Sprintf("mlp:%d,%d", width, width), set: set, part: "train"}
+			n, err := b.trained(s, b.size(5000, 250), 1)
 			if err != nil {
 				return err
 			}
 			w, err := b.curve(curveWork{
-				network: n, examples: examples, sites: []string{"fc1", "fc2"}, orders: orders, points: points, batches: batchesMLP,
+				network: n, examples: examples, sites: []string{"fc1", "fc2"}, orders: orders, points: points,
+				batches: batchesMLP,
 			})
 			if err != nil {
 				return err
@@ -43,7 +45,8 @@ func (b *bench) growth(report *Report) error {
 			g.Rows = append(g.Rows, GrowthRow{Size: size, Ours: w.Ours, Theirs: w.Theirs, Answers: w.Answers})
 		}
 		*dimension.size = before
-		g.Base = fmt.Sprintf("mlp:%d,%d, %s images, %d orderings, %d points, but for what grows", width, width, thousands(examples), orders, points)
+		g.Base = fmt.Sprintf("mlp:%d,%d, %s images, %d orderings, %d points, but for what grows",
+			width, width, thousands(examples), orders, points)
 		report.addGrowth(g)
 	}
 	return nil

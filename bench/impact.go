@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed-ea9a9d67/directions/pkg/ablate"
+	"github.com/seed-ea9a9d67/directions/pkg/sample"
 	"github.com/seed-ea9a9d67/directions/pkg/unit"
 )
 
@@ -19,21 +20,22 @@ type impactWork struct {
 	hooks    part
 	batches  []int // that the hooks peer tries out
 	captum   part
-	perEval  []Settings // that the Captum peer tries out, on the last site
+	perEval  []Settings   // that the Captum peer tries out, on the last site
+	bound    sample.Bound // of a further line in which our side looks at as few images as it may; zero: none
 }
 
-// impact measures single-unit ablation against PyTorch with hooks, and against Captum.
-func (b *bench) impact(c impactWork) (withHooks, withCaptum Workload, err error) {
-	fail := func(err error) (Workload, Workload, error) { return Workload{}, Workload{}, err }
+// impact measures single-unit ablation against PyTorch with hooks, against Captum and, with a bound, against PyTorch
+// again.
+func (b *bench) impact(c impactWork) ([]Workload, error) {
 	started := time.Now()
 	p, err := b.probe(c.network, c.examples)
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
 	defer p.Close()
 	sites, err := unit.Select(p.Sites(), c.sites)
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
 	few := [][]unit.Edit{{}}
 	for _, s := range sites {
@@ -42,22 +44,17 @@ func (b *bench) impact(c impactWork) (withHooks, withCaptum Workload, err error)
 		}
 	}
 	if _, _, err := p.Evaluate(b.ctx, few); err != nil {
-		return fail(err)
+		return nil, err
 	}
 	first := time.Since(started).Seconds()
 
 	whole := impactSets(sites, 1)
-	var ours []int
-	var plan string
+	var exact ablate.Impacts
 	own := side{"ours", func() (float64, error) {
 		started := time.Now()
-		baseline, impacts, receipt, err := ablate.Single(b.ctx, p, c.sites, unit.Zero)
-		s := time.Since(started).Seconds()
-		ours, plan = []int{baseline.Correct}, receipt.Plan
-		for _, i := range impacts {
-			ours = append(ours, i.Score.Correct)
-		}
-		return s, err
+		var err error
+		exact, err = ablate.Single(b.ctx, p, ablate.SingleSpec{Sites: c.sites}, ablate.SingleOptions{})
+		return time.Since(started).Seconds(), err
 	}}
 
 	// Hooks: every so many-th unit.
@@ -66,7 +63,7 @@ func (b *bench) impact(c impactWork) (withHooks, withCaptum Workload, err error)
 	some := impactSets(sites, every)
 	settings, hooksFirst, err := b.prepareHooks(c.network, some[:1], n, c.batches)
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
 	var theirs []int
 	hooksSide := b.hooksSide(c.network, n, settings, some, &theirs)
@@ -75,7 +72,7 @@ func (b *bench) impact(c impactWork) (withHooks, withCaptum Workload, err error)
 	m := cmp.Or(c.captum.examples, c.examples)
 	captum, captumFirst, err := b.tuneCaptum(c, m)
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
 	var attributed map[string][]int
 	captumSide := side{"Captum", func() (float64, error) {
@@ -86,17 +83,29 @@ func (b *bench) impact(c impactWork) (withHooks, withCaptum Workload, err error)
 		return a.Seconds, err
 	}}
 
-	taken, err := interleave(b.opt.repeats, own, hooksSide, captumSide)
+	sides := []side{own, hooksSide, captumSide}
+	var within bounded
+	if c.bound != (sample.Bound{}) {
+		if within, err = b.boundedSide(c, p); err != nil {
+			return nil, err
+		}
+		sides = append(sides, within.side)
+	}
+	taken, err := interleave(b.opt.repeats, sides...)
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
 	w := Workload{
-		Passes: float64(len(whole)), Plan: plan, Peer: "PyTorch hooks, " + settings.String(),
+		Passes: float64(len(whole)), Plan: exact.Receipt.Plan, Peer: "PyTorch hooks, " + settings.String(),
 		Ours: Timing{First: first, Seconds: taken[0], Scale: 1},
 		Theirs: Timing{First: hooksFirst, Seconds: taken[1],
 			Scale: float64(len(whole)) / float64(len(some)) * float64(c.examples) / float64(n)},
 	}
 	w.Theirs.Part = join(of(len(some)-1, len(whole)-1, "units"), of(n, c.examples, "images"))
+	ours := []int{exact.Baseline.Correct}
+	for _, i := range exact.Impacts {
+		ours = append(ours, i.Score.Correct)
+	}
 	var counts []int
 	for i := range whole {
 		if i == 0 || (i-1)%every == 0 {
@@ -105,11 +114,11 @@ func (b *bench) impact(c impactWork) (withHooks, withCaptum Workload, err error)
 	}
 	if n != c.examples {
 		if counts, err = b.correct(c.network, n, some); err != nil {
-			return fail(err)
+			return nil, err
 		}
 	}
 	if w.Answers, err = compareCounts(counts, theirs, b.near(c.network, n, settings, some)); err != nil {
-		return fail(err)
+		return nil, err
 	}
 
 	v := w
@@ -123,14 +132,25 @@ func (b *bench) impact(c impactWork) (withHooks, withCaptum Workload, err error)
 	counts = ours[1:]
 	if m != c.examples {
 		if counts, err = b.correct(c.network, m, whole[1:]); err != nil {
-			return fail(err)
+			return nil, err
 		}
 	}
-	v.Answers, err = compareCounts(counts, theirs, b.near(c.network, m, settings, whole[1:]))
-	return w, v, err
+	if v.Answers, err = compareCounts(counts, theirs, b.near(c.network, m, settings, whole[1:])); err != nil {
+		return nil, err
+	}
+	lines := []Workload{w, v}
+	if c.bound != (sample.Bound{}) {
+		u := w
+		u.Ours = Timing{First: within.first, Seconds: taken[3], Scale: 1}
+		u.Plan = within.found.Receipt.Plan
+		u.Answers = compareBound(exact, *within.found)
+		lines = append(lines, u)
+	}
+	return lines, nil
 }
 
-// impactSets are the sets of edits behind single-unit ablation: nothing, then every so many-th unit of all sites together.
+// impactSets are the sets of edits behind single-unit ablation: nothing, then every so many-th unit of all sites
+// together.
 func impactSets(sites []unit.Site, every int) [][]unit.Edit {
 	sets := [][]unit.Edit{{}}
 	i := 0
@@ -168,16 +188,22 @@ func (b *bench) tuneCaptum(c impactWork, examples int) (best Settings, first flo
 	return best, first, nil
 }
 
-// addImpact measures single-unit ablation and reports it, a line for each peer.
-func (b *bench) addImpact(report *Report, c impactWork, id, units string, target float64) error {
-	w, v, err := b.impact(c)
+// addImpact measures single-unit ablation and reports it: a line for each peer and, with a bound, one for that, each
+// with its target.
+func (b *bench) addImpact(report *Report, c impactWork, id, units string, targets ...float64) error {
+	lines, err := b.impact(c)
 	if err != nil {
 		return err
 	}
-	w.ID, v.ID = id, id+" captum"
-	for _, line := range []Workload{w, v} {
-		line.Target = target
-		line.What = fmt.Sprintf("%s, impact of each of %s %s, %s images", c.net.Name, thousands(int(w.Passes)-1), units, thousands(c.examples))
+	for i, line := range lines {
+		line.ID = id + []string{"", " captum", " bound"}[i]
+		line.Target = targets[i]
+		line.What = fmt.Sprintf("%s, impact of each of %s %s, %s images",
+			c.net.Name, thousands(int(line.Passes)-1), units, thousands(c.examples))
+		if i == 2 {
+			line.What += fmt.Sprintf(", known within %g percentage points at %g %% confidence",
+				100*c.bound.Within, 100*c.bound.Confidence)
+		}
 		report.add(line)
 	}
 	return nil

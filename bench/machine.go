@@ -79,7 +79,8 @@ func commit(dir string) string {
 		return "unknown"
 	}
 	// What this command writes itself does not count.
-	if output("git", "-C", dir, "status", "--porcelain", "--", ":/", ":!/bench/README.md", ":!/bench/results.json") != "" {
+	own := []string{":!/bench/README.md", ":!/bench/results.json"}
+	if output("git", append([]string{"-C", dir, "status", "--porcelain", "--", ":/"}, own...)...) != "" {
 		id += "+changes"
 	}
 	return id

@@ -1,7 +1,7 @@
-// Command bench measures this toolkit side by side with what its users would take instead: PyTorch with forward hooks, and
-// Captum. Both sides get the same weights, images, labels, edits and number of threads, on the same machine in the same
-// run, turn by turn; their answers are compared, and an answer that differs by more than rounding can explain fails the
-// benchmark. bench/README.md says what is measured and how, and holds the tables that this command writes.
+// Command bench measures this toolkit side by side with what its users would take instead: PyTorch with forward hooks,
+// and Captum. Both sides get the same weights, images, labels, edits and number of threads, on the same machine in the
+// same run, turn by turn; their answers are compared, and an answer that differs by more than rounding can explain fails
+// the benchmark. bench/README.md says what is measured and how, and holds the tables that this command writes.
 //
 //	make bench                  everything, in an hour or so
 //	make bench ONLY=1,2,growth  some of it; the rest of the tables stays
@@ -43,10 +43,13 @@ type bench struct {
 	opt     options
 	lab     *lab.Lab
 	backend *backend.Backend
-	threads int                                            // of both sides
-	work    string                                         // folder that both sides read: weights, images, labels, orders
-	ask     func(script string, r request) (answer, error) // process, but in tests
+	threads int             // of both sides
+	work    string          // folder that both sides read: weights, images, labels, orders
+	written map[string]bool // names of the data in it
 	peers   map[string]*peer
+
+	// ask sends a request to a script: process, but in tests.
+	ask func(script string, r request) (answer, error)
 }
 
 type options struct {
@@ -86,22 +89,32 @@ func sectionNames() []string {
 func parseOptions(args []string) (options, error) {
 	var opt options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	only := flags.String("only", "", "comma-separated list of what to measure, of "+strings.Join(sectionNames(), ",")+" (default all)")
+	only := flags.String("only", "", "what to measure, of "+strings.Join(sectionNames(), ",")+" (default all)")
 	flags.BoolVar(&opt.quick, "quick", false, "tiny sizes: a self-test, not a measurement")
-	flags.IntVar(&opt.repeats, "repeats", 3, "measured runs of each side; work of over two minutes is run once")
+	flags.IntVar(&opt.repeats, "repeats", 0,
+		"measured runs of each side, 3 by default and 2 with -quick; work of over two minutes is run once")
 	flags.StringVar(&opt.dir, "dir", "bench", "the benchmark's folder")
-	flags.StringVar(&opt.out, "out", "", "folder for README.md and results.json (default DIR, with -quick DIR/.work/quick)")
-	flags.StringVar(&opt.python, "python", "", "the Python that has the packages of requirements.txt (default DIR/.venv/bin/python)")
+	flags.StringVar(&opt.out, "out", "",
+		"folder for README.md and results.json (default DIR, with -quick DIR/.work/quick)")
+	flags.StringVar(&opt.python, "python", "",
+		"the Python that has the packages of requirements.txt (default DIR/.venv/bin/python)")
 	flags.StringVar(&opt.weights, "weights", "", "safetensors file of a trained mlp:512,512 (default: trained here)")
-	flags.StringVar(&opt.resnet20, "resnet20", "", "safetensors file of a trained resnet20 (default weights/cifar10-resnet20-12fca82f.safetensors in the folders of DIRECTIONS_DATA)")
+	flags.StringVar(&opt.resnet20, "resnet20", "",
+		"safetensors file of a trained resnet20 (default "+resnet20File+" in the folders of DIRECTIONS_DATA)")
 	if err := flags.Parse(args); err != nil {
 		return opt, err
 	}
 	if flags.NArg() > 0 {
 		return opt, fmt.Errorf("unknown argument %q; see -help", flags.Arg(0))
 	}
-	if opt.repeats < 1 {
+	if opt.repeats < 0 {
 		return opt, fmt.Errorf("repeats is %d, at least 1 is needed", opt.repeats)
+	}
+	if opt.repeats == 0 {
+		opt.repeats = 3
+		if opt.quick {
+			opt.repeats = 2
+		}
 	}
 	opt.only = sectionNames()
 	if *only != "" {
@@ -147,7 +160,10 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	report := &Report{Quick: opt.quick, Date: time.Now().UTC().Format(time.DateOnly), Commit: commit(opt.dir), Machine: machine(), Threads: b.threads}
+	report := &Report{
+		Quick: opt.quick, Date: time.Now().UTC().Format(time.DateOnly), Commit: commit(opt.dir),
+		Machine: machine(), Threads: b.threads,
+	}
 	if report.Versions, err = b.versions(); err != nil {
 		return err
 	}
@@ -165,7 +181,7 @@ func run(ctx context.Context, args []string) error {
 		}
 	}
 	fmt.Println(report.workloadTable())
-	fmt.Printf("tables and raw seconds: %s, %s\n", filepath.Join(opt.out, "README.md"), filepath.Join(opt.out, "results.json"))
+	fmt.Printf("tables and raw seconds: README.md and results.json in %s\n", opt.out)
 	if bad := report.disagreements(); len(bad) > 0 {
 		return fmt.Errorf("answers differ by more than rounding: %s", strings.Join(bad, "; "))
 	}
@@ -184,7 +200,7 @@ func open(ctx context.Context, opt options) (*bench, error) {
 	log.Printf("%s, %d threads", engine, runtime.NumCPU())
 	b := &bench{
 		ctx: ctx, opt: opt, lab: l, backend: engine, threads: runtime.NumCPU(), work: filepath.Join(opt.dir, ".work"),
-		peers: map[string]*peer{},
+		peers: map[string]*peer{}, written: map[string]bool{},
 	}
 	b.ask = b.process
 	return b, os.MkdirAll(b.work, 0o755)

@@ -6,10 +6,10 @@ import (
 	"slices"
 )
 
-// Timing is what one side took. Seconds are of the part that was run; Scale is the number of passes of the whole over those
-// of the part, so that Scale · min(Seconds) is the time of the whole.
+// Timing is what one side took. Seconds are of the part that was run; Scale is the number of passes of the whole over
+// those of the part, so that Scale · min(Seconds) is the time of the whole.
 type Timing struct {
-	First   float64   `json:"first_call"` // seconds of a small first call, in which graphs are compiled and memory is taken
+	First   float64   `json:"first_call"` // seconds of the first call, in which graphs are compiled
 	Seconds []float64 `json:"seconds"`    // of each measured run after it
 	Scale   float64   `json:"scale"`      // 1: the whole was run
 	Part    string    `json:"part,omitempty"`

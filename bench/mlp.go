@@ -20,7 +20,8 @@ func (b *bench) mlpCurve(report *Report) error {
 func (b *bench) curve1() (curveWork, error) {
 	n, err := b.mlp("train")
 	return curveWork{
-		network: n, examples: b.size(60000, 500), sites: []string{"fc1", "fc2"}, orders: b.size(10, 3), points: b.size(20, 5),
+		network: n, examples: b.size(60000, 500), sites: []string{"fc1", "fc2"},
+		orders: b.size(10, 3), points: b.size(20, 5),
 		part: part{orders: b.size(3, 2)}, batches: batchesMLP,
 	}, err
 }
@@ -51,9 +52,11 @@ func (b *bench) mlpImpact(report *Report) error {
 	return b.addImpact(report, impactWork{
 		network: n, examples: b.size(10000, 500), sites: []string{"fc1", "fc2"},
 		hooks: part{every: 8}, batches: batchesMLP,
-		captum:  part{examples: b.size(1000, 100)},
-		perEval: []Settings{{Batch: 100, PerEval: 1}, {Batch: 100, PerEval: 16}, {Batch: 1000, PerEval: 1}, {Batch: 500, PerEval: 4}},
-	}, "2", "units", 100)
+		captum: part{examples: b.size(1000, 100)},
+		perEval: []Settings{
+			{Batch: 100, PerEval: 1}, {Batch: 100, PerEval: 16}, {Batch: 1000, PerEval: 1}, {Batch: 500, PerEval: 4},
+		},
+	}, "2", "units", 100, 100)
 }
 
 // mlpNoise is workload 5. Each side draws noise of its own, of the same standard deviations.
@@ -65,7 +68,8 @@ func (b *bench) mlpNoise(report *Report) error {
 	examples, repeats, partRepeats := b.size(60000, 500), b.size(5, 3), 2
 	spec := noise.Spec{Repeats: repeats, Seed: 1}.WithDefaults()
 	w := Workload{ID: "5", Target: 2, Passes: float64(repeats * len(spec.Scales))}
-	w.What = fmt.Sprintf("%s, noise on all units, %d scales × %d repeats, %s images", n.net.Name, len(spec.Scales), repeats, thousands(examples))
+	w.What = fmt.Sprintf("%s, noise on all units, %d scales × %d repeats, %s images",
+		n.net.Name, len(spec.Scales), repeats, thousands(examples))
 
 	started := time.Now()
 	p, err := b.probe(n, examples)

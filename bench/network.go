@@ -12,7 +12,6 @@ import (
 	"log"
 	"maps"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -36,8 +35,8 @@ type network struct {
 
 func (n network) request(kind string, examples int) request {
 	return request{
-		Kind: kind, Net: n.net.Name, Image: n.net.Image, Classes: n.net.Classes, Weights: n.file, Data: n.data, Examples: examples,
-		Mean: n.net.Input.Mean, SD: n.net.Input.SD,
+		Kind: kind, Net: n.net.Name, Image: n.net.Image, Classes: n.net.Classes, Weights: n.file,
+		Data: n.data, Examples: examples, Mean: n.net.Input.Mean, SD: n.net.Input.SD,
 	}
 }
 
@@ -166,18 +165,16 @@ func (b *bench) cached(
 	})
 }
 
-// writeData puts images (uint8 [examples, height, width, planes]) and labels (int32) into the work folder, unless they are
-// there.
+// writeData puts images (uint8 [examples, height, width, planes]) and labels (int32) into the work folder, once.
 func (b *bench) writeData(name string, s datasets.Split) error {
-	path := filepath.Join(b.work, name+"-images.npy")
-	if _, err := os.Stat(path); err == nil {
+	if b.written[name] {
 		return nil
 	}
-	labels := filepath.Join(b.work, name+"-labels.npy")
-	if err := writeNumpy(labels, "<i4", []int{s.Len()}, s.Labels); err != nil {
+	b.written[name] = true
+	if err := writeNumpy(filepath.Join(b.work, name+"-labels.npy"), "<i4", []int{s.Len()}, s.Labels); err != nil {
 		return err
 	}
-	return writeNumpy(path, "|u1", slices.Concat([]int{s.Len()}, s.Shape), s.Images)
+	return writeNumpy(filepath.Join(b.work, name+"-images.npy"), "|u1", slices.Concat([]int{s.Len()}, s.Shape), s.Images)
 }
 
 // writeNumpy writes an array in NumPy's format, version 1.0.

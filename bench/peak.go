@@ -57,7 +57,8 @@ func (b *bench) peak(report *Report) error {
 		}
 		gflops := w.Passes * float64(c.examples) * flops / w.Ours.Best() / 1e9
 		p.Shares = append(p.Shares, Share{
-			Workload: line.id, Suffix: fmt.Sprintf("%s, after %s", c.net.Name, line.cut), Flops: flops, GFlops: gflops, OfPeak: gflops / p.GFlops,
+			Workload: line.id, Suffix: fmt.Sprintf("%s, after %s", c.net.Name, line.cut),
+			Flops: flops, GFlops: gflops, OfPeak: gflops / p.GFlops,
 		})
 	}
 	report.Peak = p
@@ -99,8 +100,8 @@ func (b *bench) product(size int) (float64, error) {
 	return best, b.ctx.Err()
 }
 
-// flopsAfter is the number of multiplications and additions for one example in the layers after a site, of a network that
-// is a chain of layers named like their sites, and logits: 2 for each weight and position. What is not a product of
+// flopsAfter is the number of multiplications and additions for one example in the layers after a site, of a network
+// that is a chain of layers named like their sites, and logits: 2 for each weight and position. What is not a product of
 // weights (biases, normalization, ReLU) is left out, as is usual.
 func flopsAfter(sites []unit.Site, weights map[string]nets.Array, site string) (float64, error) {
 	at := slices.IndexFunc(sites, func(s unit.Site) bool { return s.Name == site })

@@ -121,7 +121,7 @@ func (r *Report) keep(old *Report) {
 		return
 	}
 	if old.Machine != r.Machine || old.Threads != r.Threads || !maps.Equal(old.Versions, r.Versions) {
-		log.Print("the earlier results are of another machine or other versions: they are dropped, not mixed with new ones")
+		log.Print("the earlier results are of another machine or other versions: dropped, not mixed with new ones")
 		return
 	}
 	r.Workloads, r.Growth, r.Peak = old.Workloads, old.Growth, old.Peak
@@ -267,11 +267,15 @@ func (r *Report) workloadTable() string {
 			answers += fmt.Sprintf(" (measured %s, commit %s)", w.Date, w.Commit)
 		}
 		rows = append(rows, []string{
-			w.ID, w.What, w.Peer, theirs, w.Ours.String(), fmt.Sprintf("%.1f ×", w.Ratio()), fmt.Sprintf("≥ %g ×", w.Target), verdict,
+			w.ID, w.What, w.Peer, theirs, w.Ours.String(),
+			fmt.Sprintf("%.1f ×", w.Ratio()), fmt.Sprintf("≥ %g ×", w.Target), verdict,
 			seconds(w.Ours.First) + " / " + seconds(w.Theirs.First), answers,
 		})
 	}
-	return table([]string{"", "workload", "against", "theirs", "ours", "ratio", "target", "", "first call, ours / theirs", "answers"}, rows)
+	head := []string{
+		"", "workload", "against", "theirs", "ours", "ratio", "target", "", "first call, ours / theirs", "answers",
+	}
+	return table(head, rows)
 }
 
 func (r *Report) growthTables() string {
@@ -280,12 +284,15 @@ func (r *Report) growthTables() string {
 		fmt.Fprintf(&b, "**%s** (%s)\n\n", g.What, g.Base)
 		var rows [][]string
 		for i, row := range g.Rows {
-			cells := []string{thousands(row.Size), row.Theirs.String(), row.Ours.String(), "", "", fmt.Sprintf("%.1f ×", row.Theirs.Best()/row.Ours.Best())}
+			times := func(a, b Timing) string { return fmt.Sprintf("× %.2f", a.Best()/b.Best()) }
+			theirs, ours := "", ""
 			if i > 0 {
-				cells[3] = fmt.Sprintf("× %.2f", row.Theirs.Best()/g.Rows[i-1].Theirs.Best())
-				cells[4] = fmt.Sprintf("× %.2f", row.Ours.Best()/g.Rows[i-1].Ours.Best())
+				theirs, ours = times(row.Theirs, g.Rows[i-1].Theirs), times(row.Ours, g.Rows[i-1].Ours)
 			}
-			rows = append(rows, cells)
+			ratio := fmt.Sprintf("%.1f ×", row.Theirs.Best()/row.Ours.Best())
+			rows = append(rows, []string{
+				thousands(row.Size), row.Theirs.String(), row.Ours.String(), theirs, ours, ratio,
+			})
 		}
 		b.WriteString(table([]string{g.What, "theirs", "ours", "theirs grows", "ours grows", "ratio"}, rows) + "\n")
 	}
@@ -297,11 +304,13 @@ func (r *Report) peakTable() string {
 		return ""
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "Peak: %.0f GFLOP/s, a product of two %s × %s matrices.\n\n", r.Peak.GFlops, thousands(r.Peak.Size), thousands(r.Peak.Size))
+	size := thousands(r.Peak.Size)
+	fmt.Fprintf(&b, "Peak: %.0f GFLOP/s, a product of two %s × %s matrices.\n\n", r.Peak.GFlops, size, size)
 	var rows [][]string
 	for _, s := range r.Peak.Shares {
 		rows = append(rows, []string{
-			s.Workload, s.Suffix, fmt.Sprintf("%.2f", s.Flops/1e6), fmt.Sprintf("%.1f", s.GFlops), fmt.Sprintf("%.0f %%", 100*s.OfPeak),
+			s.Workload, s.Suffix, fmt.Sprintf("%.2f", s.Flops/1e6), fmt.Sprintf("%.1f", s.GFlops),
+			fmt.Sprintf("%.0f %%", 100*s.OfPeak),
 		})
 	}
 	b.WriteString(table([]string{"workload", "suffix", "MFLOP an example", "useful GFLOP/s", "of the peak"}, rows))

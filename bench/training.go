@@ -27,7 +27,7 @@ func (b *bench) training(report *Report) error {
 		return err
 	}
 	err = b.trainOne(report, trainWork{
-		id: "6 mlp", source: source{spec: b.pick("mlp:512,512", "mlp:48,48"), set: set, part: "train"},
+		id: "6", source: source{spec: b.pick("mlp:512,512", "mlp:48,48"), set: set, part: "train"},
 		examples: b.size(60000, 1280), lr: 0.1, tolerance: 1e-3, target: 1,
 	})
 	if err != nil {
@@ -37,7 +37,9 @@ func (b *bench) training(report *Report) error {
 		return nil
 	}
 	return b.trainOne(report, trainWork{
-		id: "6 convnet", source: source{spec: b.pick("convnet:width=0.25", "convnet:width=0.0625"), input: "half", set: set, part: "train"},
+		id: "6 convnet", source: source{
+			spec: b.pick("convnet:width=0.25", "convnet:width=0.0625"), input: "half", set: set, part: "train",
+		},
 		examples: b.size(5000, 512), lr: 0.05, tolerance: 0.02, target: 1,
 	})
 }
@@ -74,14 +76,16 @@ func (b *bench) trainOne(report *Report, t trainWork) error {
 	w := Workload{
 		ID: t.id, Target: t.target, Passes: 1, Peer: fmt.Sprintf("PyTorch, batch %d as ours", batch),
 		Plan: fmt.Sprintf("batch %d", batch), Ours: Timing{Scale: 1}, Theirs: Timing{Scale: 1},
-		What: fmt.Sprintf("%s, one epoch of training on %s images of %s, SGD, batch %d", t.spec, thousands(t.examples), t.set.Name, batch),
+		What: fmt.Sprintf("%s, one epoch of training on %s images of %s, SGD, batch %d",
+			t.spec, thousands(t.examples), t.set.Name, batch),
 	}
 	mark := time.Now()
 	_, err = fit.Train(b.ctx, b.backend, n.net, images, test, spec, fit.Options{OnEpoch: func(e fit.Epoch) error {
 		own := time.Since(mark).Seconds()
 		ours = append(ours, e.Loss)
 		order := fmt.Sprintf("order-%d-of-%d.npy", e.Epoch, t.examples)
-		if err := writeNumpy(filepath.Join(b.work, order), "<i4", []int{t.examples}, epochOrder(orderSeed, e.Epoch-1, t.examples)); err != nil {
+		ids := epochOrder(orderSeed, e.Epoch-1, t.examples)
+		if err := writeNumpy(filepath.Join(b.work, order), "<i4", []int{t.examples}, ids); err != nil {
 			return err
 		}
 		asked := time.Now()
@@ -119,8 +123,8 @@ func (b *bench) trainOne(report *Report, t trainWork) error {
 	return nil
 }
 
-// epochOrder is the order in which pkg/fit shows n examples in an epoch, counted from 0. If it drew another one, the losses
-// would not agree.
+// epochOrder is the order in which pkg/fit shows n examples in an epoch, counted from 0. If it drew another one, the
+// losses would not agree.
 func epochOrder(seed uint64, epoch, n int) []int32 {
 	order := make([]int32, n)
 	for i := range order {

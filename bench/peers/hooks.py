@@ -97,8 +97,8 @@ def ablate(folder, job):
 
 @torch.inference_mode()
 def near(folder, job):
-    """For each set of edits the examples whose two largest logits differ by at most tolerance · (1 + the largest in size):
-    those that rounding may decide. Not measured."""
+    """For each set of edits the examples whose two largest logits differ by at most tolerance · (1 + the largest in
+    size): those that rounding may decide. Not measured."""
     net, (x, y) = folder.net(job), folder.data(job)
     counts = units_of(net, x)
     answer = []

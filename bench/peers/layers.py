@@ -1,6 +1,7 @@
-"""The impact of each unit of a layer with Captum, through the interface made for it: LayerFeatureAblation, with a layer mask
-that makes each unit one feature, zero as the baseline, and a forward function that says whether an example is classified as
-labelled. The sum of an attribution over examples is then the number of right predictions that the unit's loss costs.
+"""The impact of each unit of a layer with Captum, through the interface made for it: LayerFeatureAblation, with a layer
+mask that makes each unit one feature, zero as the baseline, and a forward function that says whether an example is
+classified as labelled. The sum of an attribution over examples is then the number of right predictions that the unit's
+loss costs.
 
     python layers.py WORK_FOLDER < requests.jsonl
 """

@@ -35,7 +35,7 @@ class MLP(nn.Module):
 
 
 class ConvNet(nn.Module):
-    """The paper's network of 3×3 convolutions with batch normalization and ReLU. Sites: conv1, conv2, …, after the ReLU."""
+    """The paper's 3×3 convolutions with batch normalization and ReLU. Sites: conv1, conv2, …, after the ReLU."""
 
     channels = (64, 64, 128, 128, 128, 256, 256, 256, 512, 512, 512)
     strides = (1, 1, 2, 1, 1, 2, 1, 1, 2, 1, 1)
@@ -129,19 +129,20 @@ class Folder:
             missing, unexpected = net.load_state_dict(load_file(self.path / job["weights"]), strict=False)
             missing = [name for name in missing if not name.endswith("num_batches_tracked")]
             if missing or unexpected:
-                raise ValueError(f"{job['weights']} lacks {missing} and has {unexpected}, which {job['net']} does not know")
+                raise ValueError(f"{job['weights']} lacks {missing}, and {job['net']} has no {unexpected}")
             return net.eval().to(memory_format=memory_format(job))
 
         return self.once(key, load)
 
     def data(self, job):
-        """The first images (float32, [examples, planes, height, width], pixel/255, standardised if the request says so) and
-        labels of a request's data set, all in memory before anything is measured."""
+        """The first images (float32, [examples, planes, height, width], pixel/255, standardised if the request says so)
+        and labels of a request's data set, all in memory before anything is measured."""
         key = ("images", job["data"], job.get("mean"), job.get("sd"), job.get("channels_last", False))
         key = tuple(tuple(part) if isinstance(part, list) else part for part in key)
 
         def load():
-            raw = torch.from_numpy(np.load(self.path / f"{job['data']}-images.npy"))  # uint8 [examples, height, width, planes]
+            # uint8 [examples, height, width, planes]
+            raw = torch.from_numpy(np.load(self.path / f"{job['data']}-images.npy"))
             x = raw.permute(0, 3, 1, 2).contiguous().float().mul_(1 / 255)
             if job.get("mean"):
                 planes = (1, -1, 1, 1)
@@ -167,8 +168,8 @@ def timed(work):
 
 
 def serve(handlers):
-    """Answers requests: one JSON object a line on standard input, of the kind that names a handler, and one line of JSON for
-    each on standard output. The only argument is the work folder; the number of threads comes with each request."""
+    """Answers requests: one JSON object a line on standard input, of the kind that names a handler, and one line of JSON
+    for each on standard output. The only argument is the work folder; the number of threads comes with each request."""
     folder = Folder(sys.argv[1])
     for line in sys.stdin:
         job = json.loads(line)
