@@ -26,7 +26,7 @@ func small(t *testing.T, wrong func(i int) int, nearTies int) (*bench, network) 
 	engine, err := backend.Open("", home.Store().Dir())
 	require.NoError(t, err)
 	b := &bench{
-		ctx: t.Context(), opt: options{quick: true, repeats: 2}, lab: home, backend: engine, threads: 1,
+		ctx: t.Context(), opt: options{repeats: 2}, lab: home, backend: engine, threads: 1,
 		work: t.TempDir(), written: map[string]bool{},
 	}
 	set, err := datasets.Load("mnist10k")

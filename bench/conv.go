@@ -47,12 +47,12 @@ func (b *bench) resnetImpact(report *Report) error {
 	}
 	sites := n.net.Default
 	if b.opt.quick {
-		sites = []string{"layer1.2", "layer2.0"}
+		sites = []string{"layer1.2", "layer3.1"}
 	}
 	c := impactWork{
-		network: n, examples: b.size(10000, 96), sites: sites, first: 4,
-		hooks: part{every: 12, examples: b.size(2000, 96)}, batches: batchesConv,
-		captum:  part{examples: b.size(100, 32)},
+		network: n, examples: b.size(10000, 48), sites: sites, first: 4,
+		hooks: part{every: 12, examples: b.size(2000, 48)}, batches: b.few(batchesConv),
+		captum:  part{examples: b.size(100, 16)},
 		perEval: []Settings{{Batch: 20, PerEval: 1}, {Batch: 20, PerEval: 8}, {Batch: 100, PerEval: 1}},
 		bound:   sample.Bound{Within: 0.005, Confidence: 0.95},
 	}
@@ -81,6 +81,6 @@ func (b *bench) curve4() (curveWork, error) {
 	return curveWork{
 		network: n, examples: b.size(2000, 64), sites: []string{"conv9", "conv10", "conv11"},
 		orders: b.size(10, 2), points: b.size(20, 4),
-		part: part{orders: 1, examples: b.size(500, 64)}, batches: batchesConv,
+		part: part{orders: 1, examples: b.size(500, 64)}, batches: b.few(batchesConv),
 	}, err
 }

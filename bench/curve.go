@@ -173,6 +173,9 @@ var (
 	batchesConv = []int{50, 100, 250, 500, 1000}
 )
 
+// few is what is tried out: in a self-test, one.
+func (b *bench) few(batches []int) []int { return batches[:b.size(len(batches), 1)] }
+
 // addCurve measures a cumulative ablation and reports it.
 func (b *bench) addCurve(report *Report, c curveWork, id, sites string, target float64) error {
 	w, err := b.curve(c)

@@ -37,7 +37,7 @@ func (b *bench) growth(report *Report) error {
 			}
 			w, err := b.curve(curveWork{
 				network: n, examples: examples, sites: []string{"fc1", "fc2"}, orders: orders, points: points,
-				batches: batchesMLP,
+				batches: b.few(batchesMLP),
 			})
 			if err != nil {
 				return err

@@ -169,7 +169,7 @@ func impactSets(sites []unit.Site, every int) [][]unit.Edit {
 // measures its first call.
 func (b *bench) tuneCaptum(c impactWork, examples int) (best Settings, first float64, err error) {
 	fastest := math.Inf(1)
-	for i, s := range c.perEval {
+	for i, s := range c.perEval[:b.size(len(c.perEval), 1)] {
 		s.Batch = min(s.Batch, examples)
 		r := c.request("impact", s.Batch)
 		r.Sites, r.Settings = c.sites[len(c.sites)-1:], s

@@ -168,11 +168,12 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	report.keep(old)
+	began := time.Now()
 	for _, s := range sections {
 		if !slices.Contains(opt.only, s.name) {
 			continue
 		}
-		log.Printf("== %s", s.name)
+		log.Printf("== %s (after %.0f s)", s.name, time.Since(began).Seconds())
 		if err := s.run(b, report); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}

@@ -22,7 +22,7 @@ func (b *bench) curve1() (curveWork, error) {
 	return curveWork{
 		network: n, examples: b.size(60000, 500), sites: []string{"fc1", "fc2"},
 		orders: b.size(10, 3), points: b.size(20, 5),
-		part: part{orders: b.size(3, 2)}, batches: batchesMLP,
+		part: part{orders: b.size(3, 2)}, batches: b.few(batchesMLP),
 	}, err
 }
 
@@ -51,7 +51,7 @@ func (b *bench) mlpImpact(report *Report) error {
 	}
 	return b.addImpact(report, impactWork{
 		network: n, examples: b.size(10000, 500), sites: []string{"fc1", "fc2"},
-		hooks: part{every: 8}, batches: batchesMLP,
+		hooks: part{every: 8}, batches: b.few(batchesMLP),
 		captum: part{examples: b.size(1000, 100)},
 		perEval: []Settings{
 			{Batch: 100, PerEval: 1}, {Batch: 100, PerEval: 16}, {Batch: 1000, PerEval: 1}, {Batch: 500, PerEval: 4},
@@ -92,7 +92,7 @@ func (b *bench) mlpNoise(report *Report) error {
 	}
 	w.Ours.First, w.Ours.Scale = time.Since(started).Seconds(), 1
 
-	settings, first, err := b.prepareHooks(n, [][]unit.Edit{{}}, examples, batchesMLP)
+	settings, first, err := b.prepareHooks(n, [][]unit.Edit{{}}, examples, b.few(batchesMLP))
 	if err != nil {
 		return err
 	}

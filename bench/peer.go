@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/seed-ea9a9d67/directions/pkg/unit"
@@ -151,9 +152,10 @@ const (
 	train  = "train.py"
 )
 
-// tune lets the hooks peer try out batch sizes, and memory formats of convolutions, on some of the examples.
+// tune lets the hooks peer try out batch sizes, and memory formats of convolutions, on so many examples at most as the
+// largest batch has.
 func (b *bench) tune(n network, examples int, batches []int) (Settings, error) {
-	r := n.request("tune", examples)
+	r := n.request("tune", min(examples, slices.Max(batches)))
 	r.Batches, r.Formats = batches, []bool{false}
 	if n.convolutional() {
 		r.Formats = []bool{false, true}
