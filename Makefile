@@ -7,7 +7,7 @@ DATA      := mnist
 NBTEST    := .venv/bin/python kernels/nbtest.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint lab notebooks figures clean uninstall FORCE
+.PHONY: help install demo test lint lab notebooks figures bench clean uninstall FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[^\t ]+:.*## / { printf "make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,16 @@ notebooks/%.ipynb: install FORCE ## execute one notebook in place
 
 figures: install ## compute and draw the paper's figures; make figures FIGURES=1a PRESET=smoke
 	for figure in $(FIGURES); do .bin/directions figure $$figure --preset $(PRESET) --data $(DATA) || exit; done
+
+bench: install $(if $(PEER_PYTHON),,bench/.venv/.stamp) ## side by side with PyTorch and Captum; make bench ONLY=1,2 or QUICK=1
+	PATH="$(CURDIR)/.bin:$$PATH" go run ./bench $(if $(QUICK),-quick) $(if $(ONLY),-only $(ONLY)) \
+		$(if $(PEER_PYTHON),-python $(PEER_PYTHON)) $(ARGS)
+
+bench/.venv/.stamp: bench/requirements.txt
+	rm -rf bench/.venv
+	$(or $(PYTHON),python3) -m venv bench/.venv
+	bench/.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $<
+	touch $@
 
 clean: ## remove what runs left in this clone; not data, runs or results
 	rm -rf out executed notebooks/*.log notebooks/*.failed.ipynb notebooks/.ipynb_checkpoints kernels/__pycache__

@@ -145,6 +145,7 @@ type trainer struct {
 	spec    Spec
 	opt     Options
 	params  []string // names, sorted
+	trained []string // those that gradients change; the network itself sets the others in training
 	store   *model.Store
 	exec    *model.Exec
 	images  *tensors.Tensor
@@ -181,8 +182,13 @@ func newTrainer(b *backend.Backend, net nets.Net, train, test datasets.Split, sp
 	}
 	t.batch = min(spec.Batch, t.n)
 	t.perEpoch = t.n / t.batch // what is left over after whole batches is another part of the data in each epoch
+	for _, name := range t.params {
+		if nets.Trained(name) {
+			t.trained = append(t.trained, name)
+		}
+	}
 	for _, slot := range spec.slots() {
-		for _, name := range t.params {
+		for _, name := range t.trained {
 			a := weights[name]
 			weights[slotName(slot, name)] = nets.Array{Shape: a.Shape, Data: make([]float32, len(a.Data))}
 		}

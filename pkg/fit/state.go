@@ -41,7 +41,7 @@ func slotName(slot, param string) string { return "optimizer." + slot + "." + pa
 func (t *trainer) arrays() []string {
 	names := slices.Clone(t.params)
 	for _, slot := range t.spec.slots() {
-		for _, p := range t.params {
+		for _, p := range t.trained {
 			names = append(names, slotName(slot, p))
 		}
 	}

@@ -44,13 +44,15 @@ func (s Spec) slots() []string {
 // (Int32)[examples], the indices of the examples of each step (Int32)[steps, batch], each step's learning rate
 // (Float32)[steps], the number of the first step (Int32), counted from 0 over the whole training. It updates the
 // parameters in the store and returns the sum of the loss (Float32) and the number of correct predictions (Int32) over
-// all examples of all steps, each as it was before its step's update.
+// all examples of all steps, each as it was before its step's update. Parameters that are not trained by gradients (see
+// nets.Trained) are the network's own business: it is told that this is a training graph.
 func newStep(t *trainer) (*model.Exec, error) {
-	spec, net, params := t.spec, t.net, t.params
+	spec, net, params := t.spec, t.net, t.trained
 	exec, err := model.NewExec(t.backend.Engine, t.store, func(scope *model.Scope, in []*graph.Node) []*graph.Node {
 		images, labels, order, rates, first := in[0], in[1], in[2], in[3], in[4]
 		g := images.Graph()
 		store := scope.Store()
+		store.SetTraining(g, true)
 		steps, batch := order.Shape().Dimensions[0], order.Shape().Dimensions[1]
 		loss, correct := graph.Scalar(g, dtypes.Float32, 0), graph.Scalar(g, dtypes.Int32, 0)
 		kept := map[string]*graph.Node{} // what dropout keeps at each site in all steps: drawn at once, it compiles faster
