@@ -2,12 +2,14 @@ package probe
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"math"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/seed-ea9a9d67/directions/pkg/unit"
 )
@@ -81,8 +83,11 @@ type Plan struct {
 
 // String is the plan on one line, as receipts have it.
 func (p Plan) String() string {
-	return fmt.Sprintf("%s; %s instead of %s", strings.Join(p.Parts, "; "), flops(p.FLOPs), flops(p.PlainFLOPs))
+	return strings.Join(p.Parts, "; ") + "; " + p.Work()
 }
+
+// Work compares the plan's operations with the plain path's.
+func (p Plan) Work() string { return flops(p.FLOPs) + " instead of " + flops(p.PlainFLOPs) }
 
 // flops writes a number of floating-point operations.
 func flops(n float64) string {
@@ -109,6 +114,36 @@ func (p *Probe) Plan(sets [][]unit.Edit) (Plan, error) {
 		return Plan{}, err
 	}
 	return p.summary(jobs), nil
+}
+
+// Time predicts how long Evaluate would take, by evaluating the sets on a first part of the examples, twice: first is what the
+// first time takes longer, which is mostly compilation and need not be paid again; rest is the prediction for all examples.
+func (p *Probe) Time(ctx context.Context, sets [][]unit.Edit) (first, rest time.Duration, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.check(sets); err != nil {
+		return 0, 0, err
+	}
+	jobs, err := p.plan(sets, len(p.labels))
+	if err != nil {
+		return 0, 0, err
+	}
+	part := 1
+	for _, j := range jobs {
+		part = max(part, min(j.chunk, len(p.labels)))
+	}
+	told := p.opt.Advance
+	p.opt.Advance = nil // this is not the work itself
+	defer func() { p.opt.Advance = told }()
+	var took [2]time.Duration
+	for i := range took {
+		started := time.Now()
+		if _, _, err := p.evaluate(ctx, p.everything()[:part], sets); err != nil {
+			return 0, 0, err
+		}
+		took[i] = time.Since(started)
+	}
+	return max(0, took[0]-took[1]), time.Duration(float64(took[1]) * float64(len(p.labels)) / float64(part)), nil
 }
 
 func (p *Probe) summary(jobs []job) (all Plan) {
