@@ -414,7 +414,7 @@ func (p *Probe) size(j *job, a anatomy) {
 	switch j.method {
 	case chain:
 		j.widen = cmp.Or(p.opt.Widen, j.widen)
-		j.chunk = equal(rows / targetSteps)
+		j.chunk = equal(rows * 5 / 8 / targetSteps) // the steps' sums need room in the caches, too
 		j.rows = j.widen * j.chunk
 	case pairs, single:
 		j.chunk = equal(rows)
