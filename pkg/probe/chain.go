@@ -271,7 +271,7 @@ func (p *Probe) values(site string, to unit.Target) *tensors.Tensor {
 }
 
 // differences is the graph that counts which activations x (Float32)[chunk, …, units] differ from a value
-// (Float32)[units]: positions by example and unit (Float32)[chunk, units], and by unit over the examples that count
+// (Float32)[units]: positions by unit and example (Float32)[units, chunk], and by unit over the examples that count
 // (Float32)[units]. Exact up to 2^24 positions.
 func differences(_ *model.Scope, in []*graph.Node) []*graph.Node {
 	x, value, counts := in[0], in[1], in[2]
@@ -279,10 +279,10 @@ func differences(_ *model.Scope, in []*graph.Node) []*graph.Node {
 	differ := graph.NotEqual(x, graph.BroadcastToDims(graph.ExpandLeftToRank(value, x.Rank()), dims...))
 	n := graph.Reshape(graph.ConvertDType(differ, x.DType()), dims[0], -1, dims[len(dims)-1])
 	each := graph.ReduceSum(n, 1)
-	return last([]*graph.Node{each, graph.Reshape(graph.Dot(graph.InsertAxes(counts, 0), each).MatMul(), -1)})
+	return last([]*graph.Node{graph.Transpose(each, 0, 1), graph.Reshape(graph.Dot(graph.InsertAxes(counts, 0), each).MatMul(), -1)})
 }
 
-// differences counts, on the chunk, the activations of the first edited site that differ from value: by example and unit
+// differences counts, on the chunk, the activations of the first edited site that differ from value: by unit and example
 // if asked for, and by unit.
 func (r *running) differences(value *tensors.Tensor, each bool) (byExample, byUnit []float32, err error) {
 	counts := r.now.counts()

@@ -129,11 +129,13 @@ func (r *running) runPairs(ctx context.Context) error {
 	if err := flush(); err != nil {
 		return err
 	}
+	size := len(r.now.ids)
 	for _, i := range r.job.sets {
+		units := r.unitsOfSet[i]
 		for e := range base {
 			changed := 0
-			for _, u := range r.unitsOfSet[i] {
-				changed += int(differ[e*r.units+u])
+			for _, u := range units {
+				changed += int(differ[u*size+e])
 			}
 			if changed == 0 {
 				err = r.tally.add(i, r.now.ids[e], base[e])
@@ -156,9 +158,11 @@ func (r *running) compute(rows []row) (outcomes, error) {
 	example, set, edited := make([]int32, r.rows), make([]int32, r.rows), make([]float32, r.rows)
 	for i, w := range rows {
 		example[i] = int32(w.e)
-		if r.method == pairs {
-			set[i] = int32(r.rowOfTable[w.set])
-		} else if w.set >= 0 {
+		switch {
+		case w.set < 0: // the first row of the table, or unit 0 of an unedited row
+		case r.method == pairs:
+			set[i] = r.rowOfTable[w.set]
+		default:
 			set[i], edited[i] = int32(r.unitsOfSet[w.set][0]), 1
 		}
 	}
@@ -177,11 +181,11 @@ func (r *running) compute(rows []row) (outcomes, error) {
 
 // maskTable tells which units each set clamps: (Bool)[1 + sets or more, units]. Its first row clamps none.
 func (r *running) maskTable() *tensors.Tensor {
-	r.rowOfTable = map[int]int{-1: 0}
+	r.rowOfTable = make([]int32, len(r.sets))
 	size := roundWidth(1 + len(r.job.sets))
 	mask := make([]bool, size*r.units)
 	for k, i := range r.job.sets {
-		r.rowOfTable[i] = 1 + k
+		r.rowOfTable[i] = int32(1 + k)
 		for _, u := range r.unitsOfSet[i] {
 			mask[(1+k)*r.units+u] = true
 		}

@@ -280,7 +280,7 @@ type running struct {
 	pieces     [][]piece         // method chain: of every chain
 	begin      []*tensors.Tensor // method chain: where chains start
 	table      *tensors.Tensor   // method pairs: which units each set clamps
-	rowOfTable map[int]int       // method pairs: by set
+	rowOfTable []int32           // method pairs: by set
 }
 
 func (r *running) close() { free(r.given) }

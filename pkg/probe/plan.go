@@ -41,7 +41,7 @@ type job struct {
 	chains     [][]step       // method chain
 	clamped    map[int][]bool // method chain: by set, which units of the first site are clamped
 	block      int            // method chain: units a step adds back
-	unitsOfSet map[int][]int  // methods pairs and single: the units of the first site a set clamps
+	unitsOfSet [][]int        // methods pairs and single: by set, the units of the first site it clamps
 
 	work, plainWork float64 // multiply-adds, predicted; of pairs and single, at most
 	bytes           int64   // a pass may use, predicted
@@ -302,9 +302,8 @@ func (p *Probe) few(j *job, a anatomy, sets [][]unit.Edit) bool {
 	if len(j.sites) != 1 || a.first < 0 || p.avoid[pairs] {
 		return false
 	}
-	of, all, most := map[int][]int{}, 0, 0
+	of, all, most := make([][]int, len(sets)), 0, 0
 	for _, i := range j.sets {
-		of[i] = []int{}
 		for _, e := range sets[i] {
 			if e.To.Kind != unit.KindItself {
 				for _, u := range unitsOf(e, a.units) {
