@@ -1,11 +1,19 @@
 // Package probe evaluates a trained network under many sets of edits to its activations, and measures those activations.
 //
 // The plain way is one forward pass of the whole network for every set of edits. A Probe does less work for the same
-// answer: what no edit can reach is computed once for each chunk of examples and kept on the device (cut.go), and several
-// sets of edits share one pass of the rest by lying side by side on the batch axis (pass.go, noise.go). How a job is split is
-// decided before it runs (plan.go); what was done is in the receipt, and a random sample of every job is computed again
-// the plain way and compared (receipt.go). Masks, values, noise scales and random keys are inputs of compiled graphs:
-// no edit costs a compilation, and none leaves anything behind.
+// answer:
+//
+//   - What no edit can reach is computed once for each chunk of examples and kept on the device (cut.go), as is what
+//     depends on weights only; the rest is built for many rows, a row being an example under a set of edits (pass.go).
+//   - All pairs of a few sets and a chunk of examples share a pass (grid.go, noise.go).
+//   - Of nested sets, each adds to the first layer behind the cut what the units give that come back (chain.go).
+//   - Of sets that edit little, only those examples are computed that an edit changes (differ.go, pairs.go), single
+//     units before a dense layer by one row of its weight.
+//
+// How sets are grouped, by which method and in what shapes is decided before anything runs (plan.go), from the sizes
+// and costs of the network's parts (anatomy.go), and can be asked for (explain.go). What was done is in the receipt, and a random
+// sample of every call is computed again the plain way and compared (receipt.go). Masks, values, noise scales and random
+// keys are inputs of compiled graphs: no edit costs a compilation, and none leaves anything behind.
 //
 // Networks run in inference mode (protocol, section 2.2).
 package probe
