@@ -40,6 +40,7 @@ type app struct {
 	quiet         bool
 	recompute     bool
 	verify        string
+	plan          bool // of the commands that analyse
 }
 
 func newRoot() *cobra.Command {
@@ -73,7 +74,7 @@ func newRoot() *cobra.Command {
 
 // open opens the lab as the shared flags say.
 func (a *app) open() (*lab.Lab, error) {
-	opt := lab.Options{Home: a.home, Backend: a.backend, Data: a.data, Memory: a.memory << 20, Recompute: a.recompute}
+	opt := lab.Options{Home: a.home, Backend: a.backend, Data: a.data, Memory: a.memory << 20, Recompute: a.recompute, Plan: a.plan}
 	switch a.verify {
 	case "sample":
 	case "all":

@@ -91,8 +91,9 @@ type target struct {
 	json, csv, png string
 }
 
-func (t *target) flags(c *cobra.Command) {
+func (t *target) flags(c *cobra.Command, a *app) {
 	f := c.Flags()
+	f.BoolVar(&a.plan, "plan", false, "print what will be done, the work, time and memory it takes, before it is done")
 	f.StringVar(&t.net, "net", "", "network of a .safetensors RUN: "+netForms)
 	f.StringVar(&t.data, "data", "", "data set of a .safetensors RUN")
 	f.StringVar(&t.input, "input", "", "how pixels become the input of a .safetensors RUN: "+inputForms)
@@ -192,6 +193,13 @@ func (t *target) write(value any, csv func(io.Writer) error, table result.Table,
 	return drawing(t.png, fig)
 }
 
+// planned tells, if the plan was asked for, what a result was made by: it may come from the store.
+func (a *app) planned(l *lab.Lab, r unit.Receipt) {
+	if a.plan {
+		l.Note("plan of this result: %s; %d of %d predictions checked again differ", r.Plan, r.Mismatches, r.Checked)
+	}
+}
+
 func newAblate(a *app) *cobra.Command {
 	t := &target{}
 	spec := ablate.Spec{}
@@ -256,12 +264,14 @@ func newAblate(a *app) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				a.planned(l, res.Receipt)
 				return t.write(res, res.WriteCSV, res.Table(r.Label()), result.Curve{}, figure.Options{})
 			}
 			res, err := l.Ablate(cmd.Context(), r, t.on, spec)
 			if err != nil {
 				return err
 			}
+			a.planned(l, res.Receipt)
 			auc := fmt.Sprintf("%.4f", res.AUC)
 			if res.Bounded != nil {
 				auc += fmt.Sprintf(" ± %.4f", math.Ceil(res.AUCHalfWidth*1e4)/1e4)
@@ -282,7 +292,7 @@ func newAblate(a *app) *cobra.Command {
 				Title: "Cumulative ablation of " + r.Label(), Chance: 1 / float64(len(res.Baseline.ByClass))})
 		},
 	}
-	t.flags(c)
+	t.flags(c, a)
 	f := c.Flags()
 	f.IntVar(&spec.Orders, "orders", 0, "random orderings (default 10)")
 	f.IntVar(&spec.Points, "points", 0, "points of the curve, from 0 to all units (default 20)")
@@ -376,6 +386,7 @@ func newNoise(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			a.planned(l, res.Receipt)
 			table := result.Table{
 				Title:   "Noise sweep of " + r.Label(),
 				Columns: []result.Axis{{Name: "noise", Unit: "s.d. of the unit"}, {Name: "accuracy", Unit: "fraction"}, {Name: "s.d. over draws"}},
@@ -392,7 +403,7 @@ func newNoise(a *app) *cobra.Command {
 				Title: "Noise on the units of " + r.Label(), LogX: true, Chance: 1 / float64(len(res.Baseline.ByClass))})
 		},
 	}
-	t.flags(c)
+	t.flags(c, a)
 	f := c.Flags()
 	f.Float64SliceVar(&spec.Scales, "scales", nil, "noise scales in s.d. of the unit (default 15 from 10^-1.5 to 10)")
 	f.IntVar(&spec.Repeats, "repeats", 0, "noise draws (default 10)")

@@ -120,6 +120,7 @@ func (l *Lab) Ablate(ctx context.Context, r *Run, on On, spec ablate.Spec) (abla
 				return ablate.Result{}, err
 			}
 			defer p.end()
+			l.explains(p, spec.Orders)
 			p.start = func() Meter {
 				if spec.Bound != (sample.Bound{}) {
 					return l.opt.Progress.Start("ablating "+r.Label(), 0, "examples × edits")
@@ -161,6 +162,7 @@ func (l *Lab) Single(ctx context.Context, r *Run, on On, spec ablate.SingleSpec)
 				return ablate.Impacts{}, err
 			}
 			defer p.end()
+			l.explains(p, 1)
 			p.start = func() Meter {
 				total := 0 // with a bound nobody knows
 				if spec.Bound == (sample.Bound{}) {
@@ -236,6 +238,7 @@ func (l *Lab) Noise(ctx context.Context, r *Run, on On, spec noise.Spec) (noise.
 			}
 			defer p.end()
 			prepare := time.Since(started).Seconds()
+			l.explains(p, spec.Repeats)
 			p.start = func() Meter {
 				if spec.Bound != (sample.Bound{}) {
 					return l.opt.Progress.Start("adding noise to "+r.Label(), 0, "examples × edits")
@@ -306,25 +309,65 @@ func points(sites []unit.Site, spec ablate.Spec) (shared, own int) {
 // metered is a probe whose meter starts with the first evaluation: a request that is refused shows none.
 type metered struct {
 	*probe.Probe
-	start func() Meter
-	meter Meter
+	start   func() Meter
+	meter   Meter
+	explain func(plan probe.Plan, first, rest time.Duration) // nil: not wanted, or done
 }
 
 func (p *metered) Evaluate(ctx context.Context, sets [][]unit.Edit) ([]unit.Score, unit.Receipt, error) {
-	p.begin()
+	if err := p.begin(ctx, sets); err != nil {
+		return nil, unit.Receipt{}, err
+	}
 	return p.Probe.Evaluate(ctx, sets)
 }
 
 func (p *metered) EvaluateOn(ctx context.Context, examples []int, sets [][]unit.Edit) (
 	[]unit.Score, [][]bool, unit.Receipt, error,
 ) {
-	p.begin()
+	if err := p.begin(ctx, sets); err != nil {
+		return nil, nil, unit.Receipt{}, err
+	}
 	return p.Probe.EvaluateOn(ctx, examples, sets)
 }
 
-func (p *metered) begin() {
-	if p.meter == nil {
-		p.meter = p.start()
+// begin tells the plan, if that is wanted, and starts the meter. sets are those of the first of all calls; the others
+// have about as many.
+func (p *metered) begin(ctx context.Context, sets [][]unit.Edit) error {
+	if p.meter != nil {
+		return nil
+	}
+	if p.explain != nil && len(sets) > 1 { // not the one set by which a bounded analysis begins
+		plan, err := p.Plan(sets)
+		if err != nil {
+			return err
+		}
+		first, rest, err := p.Time(ctx, sets)
+		if err != nil {
+			return err
+		}
+		p.explain(plan, first, rest)
+		p.explain = nil
+	}
+	p.meter = p.start()
+	return nil
+}
+
+// explains prepares a probe to tell its plan, for so many calls of the evaluator.
+func (l *Lab) explains(p *metered, calls int) {
+	if !l.opt.Plan {
+		return
+	}
+	p.explain = func(plan probe.Plan, first, rest time.Duration) {
+		for _, part := range plan.Parts {
+			l.Note("plan: %s", part)
+		}
+		times := ""
+		if calls > 1 {
+			times = fmt.Sprintf("%d × ", calls)
+		}
+		l.Note("plan: %s%d passes, %s%s", times, plan.Passes, times, plan.Work())
+		l.Note("plan: at most %.0f MiB; about %.1f s, timed on a part of the examples, and %.1f s for compiling",
+			float64(plan.Bytes)/(1<<20), float64(calls)*rest.Seconds(), first.Seconds())
 	}
 }
 

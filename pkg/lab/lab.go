@@ -29,6 +29,7 @@ type Options struct {
 	Recompute bool         // compute results even if the store has them (trained networks are still loaded)
 	Memory    int64        // bytes an evaluation pass may use; 0: a quarter of the machine's memory
 	Verify    int          // see probe.Options
+	Plan      bool         // Note what an analysis is going to do, and how long it will take, before it does
 }
 
 // Lab is safe for concurrent use.

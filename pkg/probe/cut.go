@@ -230,7 +230,7 @@ func (p *Probe) anatomy(sites []string) (a anatomy, err error) {
 		const rows = 2
 		images := graph.Parameter(g, "images", shapes.Make(dtypes.Float32, append([]int{rows}, p.net.Image...)...))
 		s := p.build(store.RootScope(), images, sites)
-		bytes := func(n *graph.Node) int64 { return int64(n.Shape().Memory()) / rows }
+		bytes := func(n *graph.Node) int64 { return int64(n.Shape().ByteSize()) / rows }
 		for _, n := range s.frontier {
 			a.frontier += bytes(n)
 		}

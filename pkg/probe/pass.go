@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/dtypes/gotype"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -419,7 +420,7 @@ func read(out []*tensors.Tensor) (o outcomes, err error) {
 	return o, err
 }
 
-func copyOut[T dtypes.Supported](t *tensors.Tensor) ([]T, error) {
+func copyOut[T gotype.Supported](t *tensors.Tensor) ([]T, error) {
 	flat, err := tensors.CopyFlatData[T](t)
 	if err != nil {
 		return nil, fmt.Errorf("probe: %w", err)
@@ -450,7 +451,7 @@ func free(ts []*tensors.Tensor) {
 // memory is what tensors take on the device, in bytes.
 func memory(ts []*tensors.Tensor) (bytes int64) {
 	for _, t := range ts {
-		bytes += int64(t.Shape().Memory())
+		bytes += int64(t.Shape().ByteSize())
 	}
 	return bytes
 }

@@ -2,12 +2,14 @@ package probe
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"math"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/seed-ea9a9d67/directions/pkg/unit"
 )
@@ -81,8 +83,11 @@ type Plan struct {
 
 // String is the plan on one line, as receipts have it.
 func (p Plan) String() string {
-	return fmt.Sprintf("%s; %s instead of %s", strings.Join(p.Parts, "; "), flops(p.FLOPs), flops(p.PlainFLOPs))
+	return strings.Join(p.Parts, "; ") + "; " + p.Work()
 }
+
+// Work compares the plan's operations with the plain path's.
+func (p Plan) Work() string { return flops(p.FLOPs) + " instead of " + flops(p.PlainFLOPs) }
 
 // flops writes a number of floating-point operations.
 func flops(n float64) string {
@@ -109,6 +114,36 @@ func (p *Probe) Plan(sets [][]unit.Edit) (Plan, error) {
 		return Plan{}, err
 	}
 	return p.summary(jobs), nil
+}
+
+// Time predicts how long Evaluate would take, by evaluating the sets on a first part of the examples, twice: first is what the
+// first time takes longer, which is mostly compilation and need not be paid again; rest is the prediction for all examples.
+func (p *Probe) Time(ctx context.Context, sets [][]unit.Edit) (first, rest time.Duration, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.check(sets); err != nil {
+		return 0, 0, err
+	}
+	jobs, err := p.plan(sets, len(p.labels))
+	if err != nil {
+		return 0, 0, err
+	}
+	part := 1
+	for _, j := range jobs {
+		part = max(part, min(j.chunk, len(p.labels)))
+	}
+	told := p.opt.Advance
+	p.opt.Advance = nil // this is not the work itself
+	defer func() { p.opt.Advance = told }()
+	var took [2]time.Duration
+	for i := range took {
+		started := time.Now()
+		if _, _, err := p.evaluate(ctx, p.everything()[:part], sets); err != nil {
+			return 0, 0, err
+		}
+		took[i] = time.Since(started)
+	}
+	return max(0, took[0]-took[1]), time.Duration(float64(took[1]) * float64(len(p.labels)) / float64(part)), nil
 }
 
 func (p *Probe) summary(jobs []job) (all Plan) {
@@ -379,14 +414,14 @@ func (p *Probe) size(j *job, a anatomy) {
 	switch j.method {
 	case chain:
 		j.widen = cmp.Or(p.opt.Widen, j.widen)
-		j.chunk = equal(rows / targetSteps)
+		j.chunk = equal(rows * 5 / 8 / targetSteps) // the steps' sums need room in the caches, too
 		j.rows = j.widen * j.chunk
 	case pairs, single:
-		j.rows = rows
 		j.chunk = equal(rows)
 		if j.method == single {
 			j.chunk = equal(4096)
 		}
+		j.rows = min(rows, roundWidth(j.chunk*(1+len(j.sets))))
 		j.widen = 1
 	default:
 		j.chunk = equal(rows / min(4, len(j.sets)))
@@ -396,7 +431,7 @@ func (p *Probe) size(j *job, a anatomy) {
 		j.rows = j.widen * j.chunk
 	}
 	if p.opt.Chunk > 0 {
-		j.chunk = min(p.opt.Chunk, j.n)
+		j.chunk = p.opt.Chunk
 		if j.method != pairs && j.method != single {
 			j.rows = j.widen * j.chunk
 		}
@@ -410,7 +445,7 @@ func (p *Probe) size(j *job, a anatomy) {
 // plainChunk is how many examples a pass of the whole network takes.
 func (p *Probe) plainChunk(n int) int {
 	if p.opt.Chunk > 0 {
-		return min(p.opt.Chunk, n)
+		return p.opt.Chunk
 	}
 	largest := int64(1)
 	for _, s := range p.sites {
@@ -420,9 +455,19 @@ func (p *Probe) plainChunk(n int) int {
 		}
 		largest = max(largest, size)
 	}
-	chunk := int(max(1, min(1024, targetBytes/largest, p.memory()/(8*largest))))
-	chunk = min(chunk, n)
-	return ceilDiv(n, ceilDiv(n, chunk))
+	return p.equalChunks(int(min(1024, targetBytes/largest, p.memory()/(8*largest))), n)
+}
+
+// equalChunks is a size of about most by which all examples split into equal chunks, which wastes least on the last one.
+// If only n examples are asked for, it is halved as long as they fit: few sizes mean few compilations.
+func (p *Probe) equalChunks(most, n int) int {
+	all := len(p.labels)
+	most = max(1, min(most, all))
+	size := ceilDiv(all, ceilDiv(all, most))
+	for size >= 2*n && size > 1 {
+		size = ceilDiv(size, 2)
+	}
+	return size
 }
 
 // roundWidth rounds w up to one of few widths, each at most a quarter above the next smaller one, so that calls that

@@ -210,8 +210,9 @@ func (p *Probe) verify(ctx context.Context, sets [][]unit.Edit, examples []int32
 			if o.class[e] == t.class[set][id] {
 				continue
 			}
-			if o.gap[e] <= nearTie*(1+o.size[e]) {
+			if gap := o.gap[e] / (1 + o.size[e]); gap <= nearTie {
 				r.NearTies++
+				r.NearTieGap = max(r.NearTieGap, float64(gap))
 				continue
 			}
 			r.Mismatches++

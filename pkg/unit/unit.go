@@ -160,6 +160,8 @@ type Receipt struct {
 	Checked    int    `json:"checked"`    // predictions recomputed on the plain path
 	Mismatches int    `json:"mismatches"` // of these, how many differed: 0, or the evaluation is an error
 	NearTies   int    `json:"near_ties"`  // how many differed only because two logits are equal up to rounding
+	// NearTieGap is the widest gap between the two largest logits of a near-tie, relative to 1 + the largest in size.
+	NearTieGap float64 `json:"near_tie_gap,omitempty"`
 }
 
 // Add combines the receipts of two parts of one job; plan and backend are those of the first part that has them.
@@ -175,6 +177,7 @@ func (r Receipt) Add(q Receipt) Receipt {
 	r.Checked += q.Checked
 	r.Mismatches += q.Mismatches
 	r.NearTies += q.NearTies
+	r.NearTieGap = max(r.NearTieGap, q.NearTieGap)
 	return r
 }
 
