@@ -238,15 +238,16 @@ func TestCompareLosses(t *testing.T) {
 		ours []float64
 		ok   bool
 	}{
-		{[]float64{1.0009, 0.7}, true}, // a later epoch is not judged
+		{[]float64{1.0009, 0.5}, true},
 		{[]float64{1.0011, 0.5}, false},
+		{[]float64{1, 0.499}, false},
 		{[]float64{math.NaN(), 0.5}, false},
 	} {
-		a, err := compareLosses(test.ours, []float64{1, 0.5}, 1e-3)
+		a, err := compareLosses("loss", test.ours, []float64{1, 0.5}, 1e-3)
 		require.NoError(t, err)
 		require.Equal(t, test.ok, a.OK, a.Text)
 	}
-	_, err := compareLosses([]float64{1}, []float64{1, 0.5}, 1e-3)
+	_, err := compareLosses("loss", []float64{1}, []float64{1, 0.5}, 1e-3)
 	require.Error(t, err)
 }
 

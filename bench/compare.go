@@ -119,18 +119,16 @@ func compareSweeps(ours, theirs [][]int, examples int) (Agreement, error) {
 	return a, nil
 }
 
-// compareLosses compares the losses of epochs. That of the first one must agree; in those after it rounding grows, as in
-// any training, so they are told but not judged.
-func compareLosses(ours, theirs []float64, relative float64) (Agreement, error) {
+// compareLosses compares losses of which each must agree within a fraction of it. what names the last one.
+func compareLosses(what string, ours, theirs []float64, relative float64) (Agreement, error) {
 	if len(ours) != len(theirs) || len(ours) == 0 {
 		return Agreement{}, fmt.Errorf("%d losses to compare with %d", len(ours), len(theirs))
 	}
-	apart := math.Abs(ours[0]-theirs[0]) / math.Abs(theirs[0])
-	a := Agreement{OK: apart <= relative} // not with NaN
-	a.Text = fmt.Sprintf("loss of the first epoch %.5f and %.5f, %.1g apart (allowed %.2g, relative)",
-		ours[0], theirs[0], apart, relative)
-	if last := len(ours) - 1; last > 0 {
-		a.Text += fmt.Sprintf("; of epoch %d %.4f and %.4f", last+1, ours[last], theirs[last])
+	worst := 0.0
+	for i := range ours {
+		worst = math.Max(worst, math.Abs(ours[i]-theirs[i])/math.Abs(theirs[i])) // NaN stays
 	}
-	return a, nil
+	last := len(ours) - 1
+	return Agreement{OK: worst <= relative, Text: fmt.Sprintf("%s %.5f and %.5f, %.1g apart (allowed %.2g, relative)",
+		what, ours[last], theirs[last], worst, relative)}, nil
 }
