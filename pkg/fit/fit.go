@@ -1,6 +1,6 @@
 // Package fit trains networks: the part of the protocol (section 3) that comes before any ablation.
 //
-// Data and shuffling stay on the device and several steps share one compiled call. Everything random comes from three
+// Data stay on the device, and steps run in a compiled loop. Everything random comes from three
 // seeds (initial weights, order of examples, dropout), so a specification determines the weights on one backend. Training
 // that was interrupted or killed goes on from its last saved state and ends with the same bits as an uninterrupted one.
 package fit
@@ -155,7 +155,10 @@ type trainer struct {
 
 	n        int // training examples
 	batch    int
-	perEpoch int // steps
+	perEpoch int           // steps
+	room     int           // for steps of one call
+	steps    int           // of the next call
+	callTime time.Duration // about how long a call should take: the training looks for an interruption before each
 
 	// what resume brings back
 	step    int // steps done
@@ -182,6 +185,7 @@ func newTrainer(b *backend.Backend, net nets.Net, train, test datasets.Split, sp
 	}
 	t.batch = min(spec.Batch, t.n)
 	t.perEpoch = t.n / t.batch // what is left over after whole batches is another part of the data in each epoch
+	t.steps, t.callTime = 1, 200*time.Millisecond
 	for _, name := range t.params {
 		if nets.Trained(name) {
 			t.trained = append(t.trained, name)
@@ -204,6 +208,7 @@ func newTrainer(b *backend.Backend, net nets.Net, train, test datasets.Split, sp
 	}
 	t.images = tensors.FromFlatDataAndDimensions(train.Images, append([]int{t.n}, train.Shape...)...)
 	t.labels = tensors.FromFlatDataAndDimensions(train.Labels, t.n)
+	t.room = roomOf(t)
 	if t.exec, err = newStep(t); err != nil {
 		return nil, err
 	}
@@ -235,15 +240,16 @@ func (t *trainer) done() bool {
 func (t *trainer) epoch(ctx context.Context) error {
 	index := len(t.history)
 	order := t.spec.permutation(index, t.n)
-	steps := stepsPerCall(t.perEpoch)
 	for at := t.step - index*t.perEpoch; at < t.perEpoch; at = t.step - index*t.perEpoch {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err := t.call(order[at*t.batch : min(at+steps, t.perEpoch)*t.batch]); err != nil {
+		began := time.Now()
+		if err := t.call(order[at*t.batch : min(at+t.steps, t.perEpoch)*t.batch]); err != nil {
 			return err
 		}
-		if math.IsNaN(t.loss) || math.IsInf(t.loss, 0) { // steps come several to a call: this is the last that may be to blame
+		t.pace(time.Since(began))
+		if math.IsNaN(t.loss) || math.IsInf(t.loss, 0) {
 			return fmt.Errorf("training: %w by step %d (epoch %d, learning rate %g): lower lr", ErrDiverged, t.step, index+1,
 				t.spec.lr(t.step-1, t.spec.Epochs*t.perEpoch))
 		}

@@ -101,23 +101,6 @@ func TestPermutation(t *testing.T) {
 	}
 }
 
-func TestStepsPerCall(t *testing.T) {
-	for perEpoch, want := range map[int]int{
-		1: 1, 3: 3, 7: 7, 10: 10, 11: 10, 12: 6, 13: 10, 44: 4, 469: 7, 468: 9, 600: 10, 1000: 10, 5993: 10,
-	} {
-		require.Equal(t, want, stepsPerCall(perEpoch), perEpoch)
-	}
-	for perEpoch := 1; perEpoch < 3000; perEpoch++ {
-		s := stepsPerCall(perEpoch)
-		require.True(t, 1 <= s && s <= maxSteps && s <= perEpoch)
-		shapes := map[int]bool{} // of calls: each costs a compilation
-		for at := 0; at < perEpoch; at += s {
-			shapes[min(s, perEpoch-at)] = true
-		}
-		require.LessOrEqual(t, len(shapes), 2)
-	}
-}
-
 func ExampleSpec_Check() {
 	spec := Spec{Optimizer: "adam", Dropout: 1}.WithDefaults()
 	fmt.Println(spec.Check())
