@@ -123,7 +123,9 @@ func openBest(plugins []Plugin, home string) (*Backend, error) {
 }
 
 func open(kind, plugin, why string) (*Backend, error) {
-	config := kind
+	// One op of a pure-Go graph at a time: run side by side, convolutions take all workers of compute v0.1.6 and then wait
+	// for each other's, for ever. Each op is parallel in itself.
+	config := "go:ops_sequential"
 	if plugin != "" {
 		config = "xla:" + plugin
 	}
