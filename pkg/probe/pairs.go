@@ -141,7 +141,6 @@ func (r *running) runPairs(ctx context.Context) error {
 				err = r.tally.add(i, r.now.ids[e], base[e])
 			} else {
 				r.tally.changed[i] += int64(changed)
-				r.tally.computed++
 				err = put(row{e, i})
 			}
 			if err != nil {

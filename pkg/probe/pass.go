@@ -117,11 +117,11 @@ type wide struct {
 	spread func(given *graph.Node) *graph.Node
 	// edit applies to the rows of the i-th edited site what their sets do there.
 	edit func(i int, x *graph.Node) *graph.Node
-	// instead computes some nodes behind the cut, by index, in another way; weight is the input that is not the activation.
+	// instead computes some nodes behind the cut, by index, in another way.
 	instead map[int]func(n *graph.Node) *graph.Node
 }
 
-// logits computes the rows' logits from the values of the frontier (of a chunk) and the constants.
+// compute gives the rows' logits from the values of the frontier (of a chunk) and the constants.
 func (w *wide) compute(frontier, constant []*graph.Node, chunk int) *graph.Node {
 	w.now = map[graph.NodeId]*graph.Node{}
 	if len(frontier) != len(w.frontier) || len(constant) != len(w.constant) {

@@ -204,7 +204,8 @@ const elementwise = 10
 
 // nest makes the job one of chains if that is predicted to save at least a fifth.
 func (p *Probe) nest(j *job, a anatomy, sets [][]unit.Edit) {
-	if len(a.linears) == 0 || a.first < 0 {
+	// From zero or a mean, sums grow about as in any product. A given value may be so large that they would cancel.
+	if len(a.linears) == 0 || a.first < 0 || j.to.Kind == unit.KindValue {
 		return
 	}
 	lists, clamped := nested(sets, j.sets, j.sites[0], a.units)
@@ -281,10 +282,7 @@ func (p *Probe) size(j *job, a anatomy) {
 	rows := int(min(targetRows, targetBytes/max(1, largest), budget/max(1, a.live)))
 	rows = max(1, rows)
 	most := max(1, int(budget/max(1, a.frontier))) // examples whose frontier fits
-	equal := func(chunk int) int {                 // equal chunks waste least on the last one
-		chunk = max(1, min(chunk, most, j.n))
-		return ceilDiv(j.n, ceilDiv(j.n, chunk))
-	}
+	equal := func(chunk int) int { return p.equalChunks(min(chunk, most), j.n) }
 	switch j.method {
 	case chain:
 		j.widen = cmp.Or(p.opt.Widen, j.widen)
@@ -295,7 +293,10 @@ func (p *Probe) size(j *job, a anatomy) {
 		if j.method == single {
 			j.chunk = equal(4096)
 		}
-		j.rows = min(rows, roundWidth(j.chunk*(1+len(j.sets))))
+		j.rows = rows
+		for j.rows > 4*j.chunk*(1+len(j.sets)) { // more than can be needed: a quarter, so that there are few shapes
+			j.rows /= 4
+		}
 		j.widen = 1
 	default:
 		j.chunk = equal(rows / min(4, len(j.sets)))

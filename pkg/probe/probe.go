@@ -193,7 +193,7 @@ func (p *Probe) EvaluateOn(ctx context.Context, examples []int, sets [][]unit.Ed
 	for i := range sets {
 		row := make([]bool, len(ids))
 		for k, id := range ids {
-			row[k] = t.class[i][id] == p.labels[id]
+			row[k] = t.class[i][k] == p.labels[id]
 		}
 		right = append(right, row)
 	}
@@ -212,7 +212,7 @@ func (p *Probe) evaluate(ctx context.Context, examples []int32, sets [][]unit.Ed
 	if err != nil {
 		return nil, receipt, err
 	}
-	t := newTally(p.net.Classes, p.labels, sets)
+	t := newTally(p.net.Classes, p.labels, examples, sets)
 	receipt.Plan = p.summary(jobs).String()
 	for _, j := range jobs {
 		if err := p.run(ctx, j, sets, examples, t); err != nil {

@@ -18,18 +18,22 @@ import (
 
 // tally adds up outcomes on the host, as counts and float64 sums, and keeps every prediction for the later comparison.
 type tally struct {
-	labels   []int32
-	score    []unit.Score
-	changed  []int64
-	class    [][]int32 // by set and example
-	computed int       // of methods pairs and single: rows that had to be computed
+	labels  []int32 // of all examples
+	place   []int32 // of all examples: where in the list of those evaluated
+	score   []unit.Score
+	changed []int64
+	class   [][]int32 // by set and place
 }
 
-func newTally(classes int, labels []int32, sets [][]unit.Edit) *tally {
-	t := &tally{labels: labels, score: make([]unit.Score, len(sets)), changed: make([]int64, len(sets)), class: make([][]int32, len(sets))}
+func newTally(classes int, labels, examples []int32, sets [][]unit.Edit) *tally {
+	t := &tally{labels: labels, place: make([]int32, len(labels)), score: make([]unit.Score, len(sets)),
+		changed: make([]int64, len(sets)), class: make([][]int32, len(sets))}
+	for k, id := range examples {
+		t.place[id] = int32(k)
+	}
 	for i := range sets {
 		t.score[i].ByClass = make([]int, classes)
-		t.class[i] = make([]int32, len(labels))
+		t.class[i] = make([]int32, len(examples))
 	}
 	return t
 }
@@ -49,7 +53,7 @@ func (t *tally) add(set int, example int32, a answer) error {
 		s.Correct++
 		s.ByClass[a.class]++
 	}
-	t.class[set][example] = a.class
+	t.class[set][t.place[example]] = a.class
 	return nil
 }
 
@@ -207,7 +211,8 @@ func (p *Probe) verify(ctx context.Context, sets [][]unit.Edit, examples []int32
 		}
 		for e, id := range c.ids[:c.fresh] {
 			r.Checked++
-			if o.class[e] == t.class[set][id] {
+			got := t.class[set][t.place[id]]
+			if o.class[e] == got {
 				continue
 			}
 			if gap := o.gap[e] / (1 + o.size[e]); gap <= nearTie {
@@ -217,7 +222,7 @@ func (p *Probe) verify(ctx context.Context, sets [][]unit.Edit, examples []int32
 			}
 			r.Mismatches++
 			worst = fmt.Sprintf("example %d under edit set %d: class %d, plainly %d by a margin of %.3g",
-				id, set, t.class[set][id], o.class[e], o.gap[e])
+				id, set, got, o.class[e], o.gap[e])
 		}
 	}
 	if r.Mismatches > 0 {
