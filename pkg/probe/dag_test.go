@@ -268,6 +268,50 @@ func TestNestedSetsByHand(t *testing.T) {
 	}, steps(chains[1], clamped, 5, 2))
 }
 
+// One unit makes up nearly all of the next layer's input: taken off in float32, it would leave little but rounding.
+func TestADominantUnitIsNotTakenOff(t *testing.T) {
+	net, weights, data := random(t, "mlp:24,16", 300, 5)
+	for i := range 16 {
+		weights["fc1.weight"].Data[i] = 1e6 // of unit 0
+	}
+	for _, o := range []Options{{Verify: -1}, {Verify: -1, Chunk: 70}} {
+		p, err := New(open(t), net, weights, data, o)
+		require.NoError(t, err)
+		sets := [][]unit.Edit{nil}
+		for u := range 24 {
+			sets = append(sets, []unit.Edit{unit.Ablate("fc1", unit.Zero, u)})
+		}
+		scores, receipt, err := p.Evaluate(context.Background(), sets)
+		require.NoError(t, err)
+		require.Contains(t, receipt.Plan, "one row of the next weight a unit")
+		equalsPlain(t, p, sets, scores, receipt)
+		p.Close()
+	}
+}
+
+// A bounded analysis asks for more and more of the examples and for fewer and fewer sets: few graphs should serve it.
+func TestFewShapesServeAllParts(t *testing.T) {
+	net, weights, data := random(t, "mlp:24,16", 1000, 5)
+	p, err := New(open(t), net, weights, data, Options{})
+	require.NoError(t, err)
+	defer p.Close()
+	shapes := map[[2]int]bool{}
+	for n := 1; n <= 1000; n++ {
+		for _, sets := range []int{2, 5, 24} {
+			var each [][]unit.Edit
+			for u := range sets {
+				each = append(each, []unit.Edit{unit.Ablate("fc1", unit.Zero, u)})
+			}
+			jobs, err := p.plan(each, n)
+			require.NoError(t, err)
+			require.GreaterOrEqual(t, jobs[0].rows, min(jobs[0].chunk, 8), "%+v", jobs[0])
+			require.Less(t, jobs[0].chunk, 2*n+2, "at most half is filling")
+			shapes[[2]int{jobs[0].chunk, jobs[0].rows}] = true
+		}
+	}
+	require.LessOrEqual(t, len(shapes), 32, "an executor keeps 32 graphs")
+}
+
 func TestEvaluateOnSomeExamples(t *testing.T) {
 	net, weights, data := random(t, "mlp:24,16", 37, 5)
 	p, err := New(open(t), net, weights, data, Options{Verify: -1})

@@ -75,113 +75,201 @@ func (p *Probe) pairGraph(j job, ps *pass) graphFunc {
 	}
 }
 
+// cancels is the graph of where that formula would not do: if what is taken off may be nearly all of z, too few digits
+// would be left. Inputs: the values units are clamped to (Float32)[units], the pass's frontier, constants. It gives, by
+// unit and example (Float32)[units, chunk], 0 where the unit has its value already, 2 where
+//
+//	|value − x[u]| · max|W[u]| > 63/64 · max|z|,
+//
+// and else 1: there the largest of z' is at least a 64th of the largest of z, so that at most 6 of 24 bits are lost.
+func (p *Probe) cancels(j job, ps *pass) graphFunc {
+	return func(scope *model.Scope, in []*graph.Node) []*graph.Node {
+		value, rest := in[0], in[1:]
+		w := wide{section: p.build(scope, p.standIn(value.Graph(), 1), j.sites), now: map[graph.NodeId]*graph.Node{}}
+		frontier, constant := rest[:len(rest)-len(w.constant)], rest[len(rest)-len(w.constant):]
+		for i, n := range w.constant {
+			w.now[n.Id()] = constant[i]
+		}
+		x := frontier[ps.first]
+		dims := x.Shape().Dimensions // [chunk, units]
+		spread := func(n *graph.Node, axis int) *graph.Node {
+			return graph.BroadcastToDims(graph.InsertAxes(n, axis), dims...)
+		}
+		change := graph.Abs(graph.Sub(spread(value, 0), x))
+		code := graph.ConvertDType(graph.GreaterThan(change, graph.ZerosLike(change)), dtypes.Float32)
+		for i, l := range ps.linears {
+			weight := w.value(w.downstream[l.at].Inputs()[1-l.data])
+			most := graph.ReduceMax(graph.Abs(weight), 1-l.axis)
+			before := graph.ReduceMax(graph.Abs(frontier[len(frontier)-len(ps.linears)+i]), 1)
+			risky := graph.GreaterThan(graph.Mul(change, spread(most, 0)), graph.MulScalar(spread(before, 1), 63.0/64))
+			code = graph.Where(risky, graph.MulScalar(graph.OnesLike(code), 2), code)
+		}
+		return last([]*graph.Node{graph.Transpose(code, 0, 1)})
+	}
+}
+
 // row is a pair to compute: the e-th example of the chunk under a set (−1: unedited).
 type row struct{ e, set int }
+
+// lane collects rows that are computed by one pass, up to as many as it takes.
+type lane struct {
+	pass    *pass
+	method  method
+	rows    int
+	waiting []row
+}
+
+// preparePairs puts on the device what serves every chunk, and opens the lanes: that of the job's method, and beside
+// method single one of method pairs, for where the formula would not do.
+func (r *running) preparePairs() error {
+	r.value = r.p.values(r.sites[0], r.to)
+	r.given = append(r.given, r.value)
+	r.lanes = []*lane{{pass: r.pass, method: r.method, rows: r.job.rows}}
+	if r.method == single {
+		anew := r.job
+		anew.method = pairs
+		ps, err := r.p.compile(anew)
+		if err != nil {
+			return err
+		}
+		r.p.size(&anew, ps.anatomy)
+		r.lanes = append(r.lanes, &lane{pass: ps, method: pairs, rows: min(anew.rows, 256)}) // there are few
+	}
+	return nil
+}
 
 // runPairs scores all sets on a chunk: first the unedited network on all examples, then each set on those it changes.
 func (r *running) runPairs(ctx context.Context) error {
 	if r.value == nil {
-		r.value = r.p.values(r.sites[0], r.to)
-		r.given = append(r.given, r.value)
-		if r.method == pairs {
-			r.table = r.maskTable()
-			r.given = append(r.given, r.table)
+		if err := r.preparePairs(); err != nil {
+			return err
 		}
 	}
-	differ, _, err := r.differences(r.value, true)
+	changes, err := r.changes()
 	if err != nil {
 		return err
 	}
 	base := make([]answer, r.now.fresh)
-	waiting := make([]row, 0, r.rows)
-	done := 0
-	flush := func() error {
+	flush := func(l *lane) error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("probe: %w", context.Cause(ctx))
 		}
-		answers, err := r.compute(waiting)
+		answers, err := r.compute(l)
 		if err != nil {
 			return err
 		}
-		for i, w := range waiting {
+		for i, w := range l.waiting {
 			if w.set < 0 {
 				base[w.e] = answers.at(i)
 			} else if err := r.tally.add(w.set, r.now.ids[w.e], answers.at(i)); err != nil {
 				return err
 			}
 		}
-		waiting = waiting[:0]
-		r.p.advance(done)
-		done = 0
+		l.waiting = l.waiting[:0]
 		return nil
 	}
-	put := func(w row) error {
-		if waiting = append(waiting, w); len(waiting) == r.rows {
-			return flush()
+	put := func(l *lane, w row) error {
+		if l.waiting = append(l.waiting, w); len(l.waiting) == l.rows {
+			return flush(l)
 		}
 		return nil
 	}
 	for e := range base {
-		if err := put(row{e, -1}); err != nil {
+		if err := put(r.lanes[0], row{e, -1}); err != nil {
 			return err
 		}
 	}
-	if err := flush(); err != nil {
+	if err := flush(r.lanes[0]); err != nil {
 		return err
 	}
 	size := len(r.now.ids)
 	for _, i := range r.job.sets {
 		units := r.unitsOfSet[i]
 		for e := range base {
-			changed := 0
+			changed, l := 0, r.lanes[0]
 			for _, u := range units {
-				changed += int(differ[u*size+e])
+				changed += int(changes[u*size+e])
+			}
+			if r.method == single && changed == 2 {
+				changed, l = 1, r.lanes[1]
 			}
 			if changed == 0 {
 				err = r.tally.add(i, r.now.ids[e], base[e])
 			} else {
 				r.tally.changed[i] += int64(changed)
-				err = put(row{e, i})
+				err = put(l, row{e, i})
 			}
 			if err != nil {
 				return err
 			}
-			done++
+		}
+		r.p.advance(len(base))
+	}
+	for _, l := range r.lanes {
+		if len(l.waiting) > 0 {
+			if err := flush(l); err != nil {
+				return err
+			}
 		}
 	}
-	return flush()
+	return nil
 }
 
-// compute answers rows, at most as many as a pass takes.
-func (r *running) compute(rows []row) (outcomes, error) {
-	example, set, edited := make([]int32, r.rows), make([]int32, r.rows), make([]float32, r.rows)
-	for i, w := range rows {
+// changes tells by unit and example how many activations differ from the value they are clamped to; of method single, see
+// cancels.
+func (r *running) changes() ([]float32, error) {
+	if r.method == pairs {
+		changes, _, err := r.differences(r.value, true)
+		return changes, err
+	}
+	out, err := call(r.pass.cancels, slices.Concat([]*tensors.Tensor{r.value}, r.frontier, r.constant)...)
+	if err != nil {
+		return nil, err
+	}
+	defer free(out)
+	return copyOut[float32](out[0])
+}
+
+// compute answers the rows of a lane.
+func (r *running) compute(l *lane) (outcomes, error) {
+	if l.method == pairs && r.table == nil {
+		r.table = r.maskTable()
+		r.given = append(r.given, r.table)
+	}
+	example, set, edited := make([]int32, l.rows), make([]int32, l.rows), make([]float32, l.rows)
+	for i, w := range l.waiting {
 		example[i] = int32(w.e)
 		switch {
 		case w.set < 0: // the first row of the table, or unit 0 of an unedited row
-		case r.method == pairs:
+		case l.method == pairs:
 			set[i] = r.rowOfTable[w.set]
 		default:
 			set[i], edited[i] = int32(r.unitsOfSet[w.set][0]), 1
 		}
 	}
 	inputs := []*tensors.Tensor{
-		tensors.FromFlatDataAndDimensions(example, r.rows), tensors.FromFlatDataAndDimensions(set, r.rows),
-		tensors.FromFlatDataAndDimensions(edited, r.rows),
+		tensors.FromFlatDataAndDimensions(example, l.rows), tensors.FromFlatDataAndDimensions(set, l.rows),
+		tensors.FromFlatDataAndDimensions(edited, l.rows),
 	}
 	defer free(inputs)
-	inputs = append(slices.Clip(inputs), r.value)
-	if r.table != nil {
+	inputs, frontier := append(slices.Clip(inputs), r.value), r.frontier
+	if l.method == pairs {
 		inputs = append(inputs, r.table)
+		if r.method == single { // without the results of the linear ops
+			frontier = frontier[:len(frontier)-len(r.linears)]
+		}
 	}
-	o, _, err := r.pass.call(r.p, r.ids, inputs, r.frontier, r.constant)
+	o, _, err := l.pass.call(r.p, r.ids, inputs, frontier, r.constant)
 	return o, err
 }
 
 // maskTable tells which units each set clamps: (Bool)[1 + sets or more, units]. Its first row clamps none.
 func (r *running) maskTable() *tensors.Tensor {
 	r.rowOfTable = make([]int32, len(r.sets))
-	size := roundWidth(1 + len(r.job.sets))
+	size := 16
+	for size < 1+len(r.job.sets) { // few sizes mean few compilations
+		size *= 4
+	}
 	mask := make([]bool, size*r.units)
 	for k, i := range r.job.sets {
 		r.rowOfTable[i] = int32(1 + k)

@@ -27,13 +27,14 @@ type pass struct {
 	suffix               *model.Exec               // see wide, and the file of each method → class, tied, loss, …
 	start                *model.Exec               // method chain, see chain.go
 	differ               *model.Exec               // activation, value, counts → see differences
+	cancels              *model.Exec               // method single, see pairs.go
 	kept                 map[int][]*tensors.Tensor // frontiers of all chunks of the data, by chunk, if they stay on the device
 	size                 int                       // of those chunks
 	lastBlock, lastSteps int                       // method chain: the shapes compiled last
 }
 
 func (ps *pass) close() {
-	for _, e := range []*model.Exec{ps.prefix, ps.constant, ps.suffix, ps.start, ps.differ} {
+	for _, e := range []*model.Exec{ps.prefix, ps.constant, ps.suffix, ps.start, ps.differ, ps.cancels} {
 		if e != nil {
 			e.Finalize()
 		}
@@ -93,6 +94,7 @@ func (p *Probe) compile(j job) (*pass, error) {
 			ps.suffix = exec("suffix", p.chainGraph(j, ps))
 		case single, pairs:
 			ps.suffix = exec("suffix", p.pairGraph(j, ps))
+			ps.cancels = exec("cancels", p.cancels(j, ps))
 		default:
 			ps.suffix = exec("suffix", p.gridGraph(j))
 		}
@@ -212,8 +214,9 @@ type running struct {
 	value      *tensors.Tensor   // what units of the first site are clamped to
 	pieces     [][]piece         // method chain: of every chain
 	begin      []*tensors.Tensor // method chain: where chains start
-	table      *tensors.Tensor   // method pairs: which units each set clamps
-	rowOfTable []int32           // method pairs: by set
+	lanes      []*lane           // methods pairs and single
+	table      *tensors.Tensor   // methods pairs and single: which units each set clamps
+	rowOfTable []int32           // by set
 }
 
 func (r *running) close() { free(r.given) }
