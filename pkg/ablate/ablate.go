@@ -101,7 +101,7 @@ func Cumulative(ctx context.Context, e Evaluator, spec Spec, opt Options) (Resul
 	if s, err := spec.Bound.Evaluator(e); err != nil {
 		return Result{}, fmt.Errorf("cumulative ablation: %w", err)
 	} else if s != nil {
-		next = (&bounded{plan: p, evaluator: s}).next
+		next = (&bounded{p, sample.Session{Evaluator: s, Bound: p.bound}}).next
 	}
 	r := p.empty()
 	if opt.Resume != nil {

@@ -117,7 +117,7 @@ func Sweep(ctx context.Context, e Evaluator, sd map[string][]float64, spec Spec,
 	if s, err := spec.Bound.Evaluator(e); err != nil {
 		return Result{}, fmt.Errorf("noise sweep: %w", err)
 	} else if s != nil {
-		next = (&bounded{plan: p, evaluator: s}).next
+		next = (&bounded{p, sample.Session{Evaluator: s, Bound: p.bound}}).next
 	}
 	r := p.empty()
 	if opt.Resume != nil {

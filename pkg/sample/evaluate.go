@@ -82,6 +82,50 @@ func New(ctx context.Context, e Evaluator, b Bound, exact ...[]unit.Edit) (*Samp
 	return s, receipt, nil
 }
 
+// Session is what the rows of a bounded analysis share: the sample, made when the first row needs it.
+type Session struct {
+	Evaluator Evaluator
+	Bound     Bound
+	sample    *Sample
+}
+
+// Row is what a session finds out about the sets of one row.
+type Row struct {
+	Sample  *Sample
+	First   bool // of the analysis: nothing was known before of the sets in Sample.Scores
+	Trials  []Trial
+	Look    int
+	Receipt unit.Receipt
+	Seconds float64 // spent in the evaluator
+}
+
+// Next evaluates the sets of a row together. unedited is the score of the unedited network on all examples, if an earlier
+// row or session found it; exact are the sets to be known exactly, which must be the same for all rows. After an error,
+// the row has the seconds spent.
+func (s *Session) Next(ctx context.Context, unedited unit.Score, sets [][]unit.Edit, exact ...[]unit.Edit) (row Row, err error) {
+	row.First = unedited.Examples == 0
+	var before float64
+	if s.sample == nil {
+		opened, receipt, err := New(ctx, s.Evaluator, s.Bound, exact...)
+		if err != nil {
+			return row, err
+		}
+		if row.First {
+			row.Receipt = receipt
+		} else if err := opened.Continues(unedited); err != nil {
+			return row, err
+		}
+		s.sample = opened
+	} else {
+		before = s.sample.Seconds
+	}
+	row.Sample = s.sample
+	var receipt unit.Receipt
+	row.Trials, row.Look, receipt, err = s.sample.Together(ctx, sets)
+	row.Seconds, row.Receipt = s.sample.Seconds-before, row.Receipt.Add(receipt)
+	return row, err
+}
+
 // Continues reports an unedited network that does not score as it did when an interrupted analysis began.
 func (s *Sample) Continues(unedited unit.Score) error {
 	if now := s.Scores[0]; now.Examples != unedited.Examples || now.Correct != unedited.Correct {
