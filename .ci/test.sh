@@ -42,7 +42,7 @@ packages() {
 
 stage_format() {
 	local bad
-	bad=$(gofmt -l cmd datasets pkg) || return 1
+	bad=$(gofmt -l bench cmd datasets pkg ./*.go) || return 1
 	[ -z "$bad" ] || { echo "not as gofmt writes it (gofmt -w mends it): $bad" && return 1; }
 }
 
@@ -54,7 +54,7 @@ stage_scripts() {
 	local script
 	for script in install.sh .ci/run .ci/test.sh; do bash -n $script || return 1; done
 	for script in kernels/gonb/start.sh kernels/lab.sh notebooks/gonb.sh; do sh -n $script || return 1; done
-	.venv/bin/python -c 'import ast, sys; ast.parse(open(sys.argv[1]).read())' kernels/nbtest.py
+	.venv/bin/python -c 'import ast, sys; [ast.parse(open(f).read()) for f in sys.argv[1:]]' kernels/nbtest.py bench/peers/*.py
 }
 
 stage_race() {
