@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -305,6 +306,32 @@ func TestInterruptedAblation(t *testing.T) {
 	require.False(t, partial())
 	out, _ = s.ok("--recompute", "ablate", "net", "--orders", "100", "--points", "6", "--json", "-")
 	require.Equal(t, got.Correct, parse(t, out).Correct)
+}
+
+func TestPlan(t *testing.T) {
+	s := newShell(t)
+	s.net()
+	args := []string{"ablate", "net", "--orders", "3", "--points", "9", "--plan"}
+	table, progress := s.ok(args...)
+	require.Contains(t, table, "Cumulative ablation of net")
+	lines := regexp.MustCompile(`plan: cut at fc1\+fc2, .*
+plan: 3 × \d+ passes, 3 × \S+ [MG]FLOP instead of \S+ [MG]FLOP
+plan: at most \d+ MiB; about \d+\.\d s, timed on a part of the examples, and \d+\.\d s for compiling
+`)
+	require.Regexp(t, lines, progress, "before it is done")
+	require.Less(t, lines.FindStringIndex(progress)[0], strings.Index(progress, "ablating net: "))
+	done := "plan of this result: cut at fc1+fc2, "
+	require.Contains(t, progress, done)
+
+	again, progress := s.ok(args...)
+	require.Equal(t, table, again)
+	require.NotContains(t, progress, "plan: ", "nothing is done for what the store has")
+	require.Contains(t, progress, done)
+
+	_, progress = s.ok("ablate", "net", "--each", "--plan")
+	require.Contains(t, progress, "plan: cut at fc2, ")
+	_, progress = s.ok("noise", "net", "--repeats", "2", "--plan")
+	require.Contains(t, progress, "plan: 2 × ")
 }
 
 func TestEach(t *testing.T) {

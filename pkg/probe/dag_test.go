@@ -289,6 +289,38 @@ func TestADominantUnitIsNotTakenOff(t *testing.T) {
 	}
 }
 
+func TestPlanByHand(t *testing.T) {
+	net, weights, data := random(t, "mlp:24,16", 37, 5) // 16·24, 24·16 and 16·5 multiplications an image
+	told := 0
+	p, err := New(open(t), net, weights, data, Options{Advance: func(n int) { told += n }})
+	require.NoError(t, err)
+	defer p.Close()
+	each := [][]unit.Edit{nil}
+	for u := range 24 {
+		each = append(each, []unit.Edit{unit.Ablate("fc1", unit.Zero, u)})
+	}
+	plan, err := p.Plan(each)
+	require.NoError(t, err)
+	require.InDelta(t, 2*25*37*(384+384+80), plan.PlainFLOPs, 1e-6)
+	// Once to fc1; then for each set one of fc2's 24 rows, and the logits.
+	require.InDelta(t, 2*37*(384+25*(384/24+80)), plan.FLOPs, 1e-6)
+	require.Len(t, plan.Parts, 1)
+	require.Greater(t, plan.Bytes, int64(37*24*4))
+
+	_, receipt, err := p.Evaluate(context.Background(), each)
+	require.NoError(t, err)
+	require.Equal(t, plan.String(), receipt.Plan, "what was planned is what was done")
+	require.Contains(t, receipt.Plan, "0.206 MFLOP instead of 1.57 MFLOP")
+
+	told = 0
+	_, rest, err := p.Time(context.Background(), each)
+	require.NoError(t, err)
+	require.Positive(t, rest)
+	require.Zero(t, told, "the timing is not told as work done")
+	_, err = p.Plan([][]unit.Edit{{unit.Ablate("fc9", unit.Zero)}})
+	require.ErrorContains(t, err, `no site "fc9", the network has [fc1 fc2]`)
+}
+
 // A bounded analysis asks for more and more of the examples and for fewer and fewer sets: few graphs should serve it.
 func TestFewShapesServeAllParts(t *testing.T) {
 	net, weights, data := random(t, "mlp:24,16", 1000, 5)
