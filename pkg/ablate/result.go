@@ -1,8 +1,11 @@
 package ablate
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"github.com/seed-ea9a9d67/directions/pkg/result"
 	"github.com/seed-ea9a9d67/directions/pkg/sample"
@@ -154,4 +157,41 @@ func (r Result) WriteCSV(w io.Writer) error {
 		}
 	}
 	return t.WriteCSV(w)
+}
+
+// Pooled is the curve of several networks: the mean accuracy over networks and orderings, with a band of one s.d. over
+// all of these. The results must have the same grid, all orderings and no bound, as a mean over unlike things would mean
+// nothing.
+func Pooled(name string, results []Result) (result.Curve, error) {
+	var rows [][]float64
+	for i, r := range results {
+		switch {
+		case !r.Complete():
+			return result.Curve{}, fmt.Errorf("result %d of %d has %d of %d orderings; a pooled curve needs all", i+1, len(results),
+				len(r.Correct), r.Orders)
+		case r.Bounded != nil:
+			return result.Curve{}, fmt.Errorf("result %d of %d is known within a bound only; a pooled curve needs exact ones", i+1, len(results))
+		case !slices.Equal(r.Grid, results[0].Grid) || r.Units != results[0].Units || r.Orders != results[0].Orders:
+			return result.Curve{}, fmt.Errorf("result %d has %d orderings of %d units at %v, the first one %d of %d at %v; "+
+				"a pooled curve needs the same", i+1, r.Orders, r.Units, r.Grid, results[0].Orders, results[0].Units, results[0].Grid)
+		}
+		for o := range r.Correct {
+			rows = append(rows, r.accuracies(o))
+		}
+	}
+	if len(rows) == 0 {
+		return result.Curve{}, errors.New("a pooled curve needs at least one result")
+	}
+	c := results[0].Curve(name)
+	c.Y, c.Lo, c.Hi, c.N = nil, nil, nil, len(rows)
+	c.Band = fmt.Sprintf("± s.d. over %d networks × %d orderings", len(results), results[0].Orders)
+	for j := range results[0].Grid {
+		column := make([]float64, len(rows))
+		for i, row := range rows {
+			column[i] = row[j]
+		}
+		mean, sd := stat.MeanSD(column)
+		c.Y, c.Lo, c.Hi = append(c.Y, mean), append(c.Lo, mean-sd), append(c.Hi, mean+sd)
+	}
+	return c, nil
 }

@@ -3,6 +3,7 @@ package paper
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -15,14 +16,30 @@ import (
 // Fractions of corrupted labels in Figures 1 and 2 (section 1).
 var fractions = []float64{0, 0.2, 0.4, 0.6, 0.8, 1}
 
-// mlpData are the data sets on which the multilayer perceptrons of Figures 1a and 2a can be trained.
-var mlpData = []string{"mnist10k", "mnist", "fashion-mnist"}
+// Data sets on which multilayer perceptrons and convolutional networks can be trained, as Info has them.
+var (
+	mlpData  = []string{"mnist10k", "mnist", "fashion-mnist"}
+	convData = []string{"mnist10k", "cifar10"}
+)
 
 var presets = []string{"smoke", "quick", "paper"}
 
-// seeds of the networks of Figures 1a and 2a. All networks start from the same weights and see the examples in the same
-// order, so that only the labels differ.
-var mlpSeeds = map[string]uint64{"corruption": 1, "init": 1, "order": 1}
+// lastThree are the layers whose feature maps the paper ablates (section 6, item 3).
+var lastThree = []string{"conv9", "conv10", "conv11"}
+
+// corruptionSeeds are those of the networks of Figures 1 and 2. All networks start from the same weights and see the
+// examples in the same order, so that only the labels differ.
+var corruptionSeeds = map[string]uint64{"corruption": 1, "init": 1, "order": 1}
+
+// with is seeds with one more.
+func with(seeds map[string]uint64, name string, seed uint64) map[string]uint64 {
+	more := maps.Clone(seeds)
+	more[name] = seed
+	return more
+}
+
+// networks are those that a figure needs at a preset, and in what they are smaller than the paper's.
+type networks func(preset, data string) (specs []lab.Spec, narrowing []string, err error)
 
 // mlps are the networks of Figures 1a and 2a: one per fraction of corrupted labels (section 3; section 6, item 1).
 func mlps(preset, data string) ([]lab.Spec, []string, error) {
@@ -41,14 +58,18 @@ func mlps(preset, data string) ([]lab.Spec, []string, error) {
 	default:
 		return nil, nil, fmt.Errorf("no networks for preset %q", preset)
 	}
-	base.Fit.InitSeed, base.Fit.OrderSeed = mlpSeeds["init"], mlpSeeds["order"]
-	var specs []lab.Spec
+	return corrupted(base), narrowing, nil
+}
+
+// corrupted are copies of a network, one per fraction of corrupted labels.
+func corrupted(base lab.Spec) (specs []lab.Spec) {
+	base.Fit.InitSeed, base.Fit.OrderSeed = corruptionSeeds["init"], corruptionSeeds["order"]
 	for _, f := range fractions {
 		s := base
-		s.Corrupt = corrupt.Spec{Fraction: f, Seed: mlpSeeds["corruption"]}
+		s.Corrupt = corrupt.Spec{Fraction: f, Seed: corruptionSeeds["corruption"]}
 		specs = append(specs, s.WithDefaults())
 	}
-	return specs, narrowing, nil
+	return specs
 }
 
 // trainAll trains or loads the networks, in order.
@@ -64,7 +85,7 @@ func trainAll(ctx context.Context, l *lab.Lab, specs []lab.Spec) ([]*lab.Run, er
 	return runs, nil
 }
 
-// inputs lists networks and data for the manifest.
+// inputs lists networks and data for the manifest; networks are told apart by their corruption.
 func inputs(runs []*lab.Run) map[string]string {
 	in := map[string]string{}
 	for _, r := range runs {

@@ -59,7 +59,15 @@ type Info struct {
 	Title   string
 	Claim   string   // what the paper says it shows
 	Presets []string // from the cheapest to the paper's own
-	Data    []string // data sets it can be drawn for
+	Data    []string // data sets it can be drawn for: first that of smoke, then that of the other presets, then more
+}
+
+// data is the data set of a preset if none is asked for.
+func (i Info) data(preset string) string {
+	if preset == "smoke" {
+		return i.Data[0]
+	}
+	return i.Data[1]
 }
 
 // design is what a figure's file provides.
@@ -75,9 +83,13 @@ type plan struct {
 	Spec      any      // the part that is hashed
 	Narrowing []string // in what it is smaller than the paper
 	Seeds     map[string]uint64
+	Networks  []lab.Spec // all of Spec's
+	Passes    int        // over a network's training examples that the analyses of one network take, without shortcuts
 }
 
-func designs() []design { return []design{figure1a(), figure2a()} }
+func designs() []design {
+	return []design{figure1a(), figure1b(), figure2a(), figure2b(), figure5b()}
+}
 
 // List names all figures.
 func List() []Info {
@@ -102,7 +114,7 @@ func lookup(id string) (design, error) {
 // Options of Compute. The zero value is the smoke preset on its own data.
 type Options struct {
 	Preset string // "": "smoke"
-	Data   string // "": "mnist10k" for smoke, else "mnist"
+	Data   string // "": for smoke data that are part of the program, else the paper's
 	// Results is a folder of results by name, such as those committed beside the notebooks: a result there that has the
 	// right key is read instead of computed. "" means none.
 	Results   string
@@ -139,10 +151,7 @@ func (d design) result(ctx context.Context, l *lab.Lab, opt Options) (*Result, e
 		return nil, errors.New("the result is to be saved, but there is no folder for it (Options.Results, --results)")
 	}
 	if opt.Data == "" {
-		opt.Data = "mnist"
-		if opt.Preset == "smoke" {
-			opt.Data = "mnist10k"
-		}
+		opt.Data = d.data(opt.Preset)
 	}
 	e, err := datasets.Lookup(opt.Data)
 	if err != nil {
@@ -184,10 +193,16 @@ func (d design) result(ctx context.Context, l *lab.Lab, opt Options) (*Result, e
 			return r, save(r, file, opt)
 		}
 	}
+	if opt.Preset == "paper" {
+		if err := announce(ctx, l, p); err != nil {
+			return nil, err
+		}
+	}
 	if r, err = d.compute(ctx, l, p); err != nil {
 		return nil, err
 	}
 	r.ID, r.Title, r.Preset, r.Data = d.ID, d.Title, opt.Preset, opt.Data
+	r.Table.Title = "Figure " + d.ID + ": " + r.Table.Title
 	r.Caption = append(r.Caption, caption(opt.Preset, p.Narrowing))
 	parts := r.Manifest // backend and seconds are those of the parts, which may have been computed long ago
 	r.Manifest = l.Manifest(key, p.Spec, parts.Inputs)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -49,13 +50,24 @@ func small(d design) design {
 			Fit: fit.Spec{Optimizer: "adam", LR: 0.005, Batch: 20, Epochs: 60, Evaluate: 60, InitSeed: 1, OrderSeed: 1},
 		}.WithDefaults())
 	}
+	convNets := func(plain bool, n int) []lab.Spec {
+		s := lab.Spec{Data: "mnist10k", Examples: 40, Net: "convnet:width=0.03125", Input: "half",
+			Fit: fit.Spec{LR: 0.01, Batch: 20, Epochs: 2, Evaluate: 2}}
+		if plain {
+			s.Net += ",nobn"
+		}
+		return instances(s, n)
+	}
 	d.plan = func(preset, data string) (plan, error) {
 		p, err := whole(preset, data)
 		switch s := p.Spec.(type) {
-		case spec1a:
+		case spec1:
 			s.Networks, s.Ablate.Orders, s.Ablate.Points = nets, 4, 9
 			p.Spec = s
-		case spec2a:
+		case spec5b:
+			s.With, s.Without, s.Test.Examples, s.Ablate.Orders, s.Ablate.Points = convNets(false, 2), convNets(true, 2), 30, 3, 4
+			p.Spec = s
+		case spec2:
 			s.Networks, s.Noise.Repeats = nets, 2
 			s.Noise.Scales = []float64{0.1, 0.3, 1, 3, 10}
 			p.Spec = s
@@ -222,10 +234,11 @@ func TestErrors(t *testing.T) {
 		opt  Options
 		want string
 	}{
-		{"9", Options{}, `figure "9" is not one of [1a 2a]`},
-		{"", Options{}, `figure "" is not one of [1a 2a]`},
+		{"9", Options{}, `figure "9" is not one of [1a 1b 2a 2b 5b]`},
+		{"", Options{}, `figure "" is not one of [1a 1b 2a 2b 5b]`},
 		{"1a", Options{Preset: "huge"}, `figure 1a: preset "huge" is not one of [smoke quick paper]`},
 		{"2a", Options{Data: "cifar"}, `figure 2a: no data set "cifar": there are mnist10k, mnist, fashion-mnist`},
+		{"1b", Options{Preset: "quick", Data: "mnist"}, `figure 1b: data set "mnist" is not one of [mnist10k cifar10]`},
 		{"1a", Options{Save: true}, "figure 1a: the result is to be saved, but there is no folder for it"},
 	} {
 		_, err := Compute(context.Background(), l, c.id, c.opt)
@@ -233,16 +246,16 @@ func TestErrors(t *testing.T) {
 	}
 	d := figure1a()
 	d.Data = []string{"mnist"}
-	_, err := d.result(context.Background(), l, Options{})
+	_, err := d.result(context.Background(), l, Options{Data: "mnist10k"})
 	require.EqualError(t, err, `data set "mnist10k" is not one of [mnist]`)
 	require.Empty(t, computed.titles)
 	_, err = (&Result{ID: "3c"}).Figure()
-	require.EqualError(t, err, `figure "3c" is not one of [1a 2a]`)
+	require.EqualError(t, err, `figure "3c" is not one of [1a 1b 2a 2b 5b]`)
 }
 
 func TestList(t *testing.T) {
 	infos := List()
-	require.Len(t, infos, 2)
+	require.Len(t, infos, 5)
 	for _, i := range infos {
 		require.NotEmpty(t, i.Title)
 		require.NotEmpty(t, i.Claim)
@@ -254,6 +267,8 @@ func TestList(t *testing.T) {
 				p, err := d.plan(preset, data)
 				require.NoError(t, err)
 				require.Equal(t, preset == "paper", len(p.Narrowing) == 0, "the paper's preset leaves nothing out")
+				require.NotEmpty(t, p.Networks)
+				require.Positive(t, p.Passes)
 			}
 		}
 		_, err = d.plan("tiny", "mnist")
@@ -303,7 +318,7 @@ func TestKeysAreStable(t *testing.T) {
 func TestPresetsFollowTheProtocol(t *testing.T) {
 	p, err := figure1a().plan("paper", "mnist")
 	require.NoError(t, err)
-	one := p.Spec.(spec1a)
+	one := p.Spec.(spec1)
 	require.Len(t, one.Networks, 6)
 	require.Equal(t, lab.On{}, one.On, "all training images, own labels")
 	require.Equal(t, ablate.Spec{Orders: 10, Points: 20, Seed: 1}, one.Ablate)
@@ -311,13 +326,86 @@ func TestPresetsFollowTheProtocol(t *testing.T) {
 	require.Equal(t, "mlp:512,512", one.Networks[0].Net)
 	p, err = figure2a().plan("paper", "mnist")
 	require.NoError(t, err)
-	two := p.Spec.(spec2a)
+	two := p.Spec.(spec2)
 	require.Equal(t, one.Networks, two.Networks)
 	require.Equal(t, noise.Spec{Scales: noise.DefaultScales(), Repeats: 10, Seed: 1}, two.Noise)
 	p, err = figure2a().plan("quick", "mnist")
 	require.NoError(t, err)
-	require.Equal(t, 5, p.Spec.(spec2a).Noise.Repeats)
+	require.Equal(t, 5, p.Spec.(spec2).Noise.Repeats)
 	require.Contains(t, p.Narrowing, "5 noise draws instead of 10")
+}
+
+func TestFigure5bEndToEnd(t *testing.T) {
+	l, _, _ := open(t, t.TempDir())
+	r := compute(t, l, figure5b(), Options{})
+	require.Len(t, r.Curves, 2)
+	for i, name := range []string{"with", "without"} {
+		require.Equal(t, name, r.Curves[i].Name)
+		require.Equal(t, []float64{0, 16, 32, 48}, r.Curves[i].X, "3 layers of 16 feature maps")
+		require.Equal(t, "± s.d. over 2 networks × 3 orderings", r.Curves[i].Band)
+	}
+	require.Len(t, r.Table.Rows, 4)
+	require.Equal(t, "Mean over 2 networks (convnet:width=0.03125, convnet:width=0.03125,nobn) × 3 random orderings of the 48 feature maps of "+
+		"conv9 to conv11; 40 training images, true labels.", r.Caption[0])
+	require.Len(t, r.Manifest.Inputs, 5)
+	require.Contains(t, r.Manifest.Inputs, "network 2 without batch normalization")
+	require.Contains(t, svg(t, r), "Figure 5b. ")
+}
+
+func TestConvNets(t *testing.T) {
+	p, err := figure1b().plan("paper", "cifar10")
+	require.NoError(t, err)
+	one := p.Spec.(spec1)
+	require.Len(t, one.Networks, 6)
+	require.Equal(t, []string{"convnet", "half"}, []string{one.Networks[0].Net, one.Networks[0].Input})
+	require.Equal(t, []string{"conv9", "conv10", "conv11"}, one.Ablate.Sites)
+	require.Zero(t, one.Networks[0].Examples, "all of them")
+	require.Equal(t, 200, p.Passes)
+	p, err = figure2b().plan("paper", "cifar10")
+	require.NoError(t, err)
+	require.Equal(t, one.Networks, p.Spec.(spec2).Networks)
+	require.Empty(t, p.Spec.(spec2).Noise.Sites, "all layers get noise, not only the last three")
+	p, err = figure5b().plan("paper", "cifar10")
+	require.NoError(t, err)
+	five := p.Spec.(spec5b)
+	require.Len(t, p.Networks, 8)
+	require.Equal(t, "convnet:nobn", five.Without[0].Net)
+	seeds := map[uint64]bool{}
+	for _, s := range five.With {
+		require.Zero(t, s.Corrupt.Fraction)
+		require.Equal(t, s.Fit.InitSeed, s.Fit.OrderSeed)
+		seeds[s.Fit.InitSeed] = true
+	}
+	require.Len(t, seeds, 4)
+}
+
+func TestClaimNormalizedIsMoreRobust(t *testing.T) {
+	aucs := func(values ...float64) (all []ablate.Result) {
+		for _, v := range values {
+			all = append(all, ablate.Result{AUC: v})
+		}
+		return all
+	}
+	c := normalizedIsMoreRobust(aucs(0.7, 0.6), aucs(0.5, 0.4))
+	require.True(t, c.Passed)
+	require.Equal(t, "in 4 of 4; smallest AUC with 0.6000, largest without 0.5000", c.Found)
+	c = normalizedIsMoreRobust(aucs(0.7, 0.45), aucs(0.5, 0.4))
+	require.False(t, c.Passed)
+	require.Equal(t, "in 3 of 4; smallest AUC with 0.4500, largest without 0.5000", c.Found)
+	require.False(t, normalizedIsMoreRobust(aucs(0.5), aucs(0.5)).Passed, "equal is not greater")
+}
+
+func TestAnnounce(t *testing.T) {
+	l, computed, notes := open(t, t.TempDir())
+	p, err := small(figure1a()).plan("smoke", "mnist10k")
+	require.NoError(t, err)
+	p.Networks = p.Spec.(spec1).Networks
+	require.NoError(t, announce(context.Background(), l, p))
+	require.Empty(t, computed.titles, "nothing is trained")
+	// 2·(784·48 + 48·48 + 48·10) operations an example and pass: 3 networks × 60 epochs × 100 images × 3, 3 × 200 × 100.
+	require.Len(t, *notes, 3)
+	require.Contains(t, (*notes)[0], "3 of 3 networks are to be trained: 4.4e+09 FLOP, about ")
+	require.Contains(t, (*notes)[1], "200 passes over the training examples of each network: 4.8e+09 FLOP, at most ")
 }
 
 // made are made-up runs with these fractions of corrupted labels and train accuracies.
@@ -415,6 +503,8 @@ func TestWords(t *testing.T) {
 	require.Equal(t, []string{"7", "999", "1,000", "60,000", "1,234,567"},
 		[]string{thousands(7), thousands(999), thousands(1000), thousands(60000), thousands(1234567)})
 	require.Equal(t, "20 %", percent(0.2))
+	require.Equal(t, []string{"90 s", "12 min", "3.5 h", "9 days"},
+		[]string{about(90 * time.Second), about(12 * time.Minute), about(210 * time.Minute), about(216 * time.Hour)})
 	require.Equal(t, "Preset paper.", caption("paper", nil))
 	require.Equal(t, "Preset quick. Smaller than the paper: a; b.", caption("quick", []string{"a", "b"}))
 }
@@ -425,5 +515,8 @@ func ExampleList() {
 	}
 	// Output:
 	// 1a: Cumulative ablation of an MLP
+	// 1b: Cumulative ablation of a convolutional network's last three layers
 	// 2a: Noise on the units of an MLP
+	// 2b: Noise on the feature maps of a convolutional network
+	// 5b: Batch normalization and cumulative ablation
 }

@@ -12,53 +12,66 @@ import (
 	"github.com/seed-ea9a9d67/directions/pkg/stat"
 )
 
-// Figure 1a: cumulative ablation of all hidden units of MLPs trained on MNIST with 0 to 100 % of the labels permuted.
-// Protocol: sections 2.1 to 2.4.
+// Figure 1: cumulative ablation of networks trained with 0 to 100 % of the labels permuted: (a) of all hidden units of
+// MLPs on MNIST, (b) of the last three layers of convolutional networks on CIFAR-10. Protocol: sections 2.1 to 2.4.
 
-type spec1a struct {
+type spec1 struct {
 	Networks []lab.Spec
 	On       lab.On
 	Ablate   ablate.Spec
 }
 
 func figure1a() design {
+	return figure1(Info{
+		ID:    "1a",
+		Title: "Cumulative ablation of an MLP",
+		Claim: "Networks that have memorised corrupted labels fall much faster as units are ablated",
+		Data:  mlpData,
+	}, mlps, nil)
+}
+
+func figure1b() design {
+	return figure1(Info{
+		ID:    "1b",
+		Title: "Cumulative ablation of a convolutional network's last three layers",
+		Claim: "Networks that have memorised corrupted labels fall much faster as feature maps are ablated",
+		Data:  convData,
+	}, corruptedConvNets, lastThree)
+}
+
+func figure1(info Info, networks networks, sites []string) design {
+	info.Presets = presets
 	return design{
-		Info: Info{
-			ID:      "1a",
-			Title:   "Cumulative ablation of an MLP",
-			Claim:   "Networks that have memorised corrupted labels fall much faster as units are ablated",
-			Presets: presets,
-			Data:    mlpData,
-		},
+		Info: info,
 		plan: func(preset, data string) (plan, error) {
-			nets, narrowing, err := mlps(preset, data)
+			nets, narrowing, err := networks(preset, data)
 			if err != nil {
 				return plan{}, err
 			}
-			seeds := map[string]uint64{"orderings": 1}
-			for k, v := range mlpSeeds {
-				seeds[k] = v
-			}
-			s := spec1a{Networks: nets, Ablate: ablate.Spec{Seed: seeds["orderings"]}.WithDefaults()}
-			return plan{Spec: s, Narrowing: narrowing, Seeds: seeds}, nil
+			s := spec1{Networks: nets, Ablate: ablate.Spec{Sites: sites, Seed: 1}.WithDefaults()}
+			return plan{
+				Spec: s, Narrowing: narrowing, Networks: nets, Passes: s.Ablate.Orders * s.Ablate.Points,
+				Seeds: with(corruptionSeeds, "orderings", s.Ablate.Seed),
+			}, nil
 		},
-		compute: compute1a,
+		compute: compute1,
 		draw: func(r *Result) (*figure.Figure, error) {
 			return figure.Curves(figure.Options{
-				Title: "Figure 1a. " + r.Title + " (" + r.Data + ")", Caption: r.Caption, Chance: 0.1, LegendTitle: "labels corrupted", Ordered: true,
+				Title: "Figure " + r.ID + ". " + r.Title + " (" + r.Data + ")", Caption: r.Caption, Chance: 0.1,
+				LegendTitle: "labels corrupted", Ordered: true,
 			}, r.Curves...)
 		},
 	}
 }
 
-func compute1a(ctx context.Context, l *lab.Lab, p plan) (*Result, error) {
-	s := p.Spec.(spec1a)
+func compute1(ctx context.Context, l *lab.Lab, p plan) (*Result, error) {
+	s := p.Spec.(spec1)
 	runs, err := trainAll(ctx, l, s.Networks)
 	if err != nil {
 		return nil, err
 	}
 	r := &Result{Manifest: result.Manifest{Inputs: inputs(runs)}}
-	r.Table = result.Table{Title: "Figure 1a: area under the cumulative ablation curve", Columns: []result.Axis{
+	r.Table = result.Table{Title: "area under the cumulative ablation curve", Columns: []result.Axis{
 		{Name: "labels corrupted", Unit: "fraction"}, {Name: "train accuracy", Unit: "fraction"}, {Name: "test accuracy", Unit: "fraction"},
 		{Name: "AUC", Unit: "fraction"}, {Name: "s.d. of AUC over orderings", Unit: "fraction"}, {Name: "AUC / accuracy unablated"},
 	}}
@@ -78,10 +91,18 @@ func compute1a(ctx context.Context, l *lab.Lab, p plan) (*Result, error) {
 		sd = append(sd, d)
 		r.Table.Rows = append(r.Table.Rows, []any{f, run.Final.TrainAccuracy, run.Final.TestAccuracy, a.AUC, d, a.AUCRelative})
 	}
-	r.Caption = []string{fmt.Sprintf("One network (%s) per line; band: ± s.d. over %d random orderings of its %d hidden units; %s training images, own labels.",
-		s.Networks[0].Net, all[0].Orders, all[0].Units, thousands(all[0].Examples))}
+	r.Caption = []string{fmt.Sprintf("One network (%s) per line; band: ± s.d. over %d random orderings of %s; %s training images, own labels.",
+		s.Networks[0].Net, all[0].Orders, unitsOf(all[0], s.Ablate.Sites), thousands(all[0].Examples))}
 	r.Claims = []result.Claim{fitsItsLabels(runs), constantAtTheEnd(all), memorisersFallFaster(runs, all, sd)}
 	return r, nil
+}
+
+// unitsOf says which units an ablation pools, asked being the sites that were asked for.
+func unitsOf(a ablate.Result, asked []string) string {
+	if len(asked) == 0 {
+		return fmt.Sprintf("its %d hidden units", a.Units)
+	}
+	return fmt.Sprintf("the %s feature maps of %s to %s", thousands(a.Units), a.Sites[0], a.Sites[len(a.Sites)-1])
 }
 
 // memorisersFallFaster is the acceptance test of Figure 1a (section 8): AUC(0) − max AUC(f ≥ 0.2) > 3 s.d. The s.d. is that

@@ -10,58 +10,71 @@ import (
 	"github.com/seed-ea9a9d67/directions/pkg/result"
 )
 
-// Figure 2a: Gaussian noise on all hidden units of the networks of Figure 1a. Protocol: section 2.5; section 6, item 8.
+// Figure 2: Gaussian noise on all units of all hidden layers of the networks of Figure 1. Protocol: section 2.5; section 6,
+// item 8.
 
-type spec2a struct {
+type spec2 struct {
 	Networks []lab.Spec
 	On       lab.On
 	Noise    noise.Spec
 }
 
 func figure2a() design {
+	return figure2(Info{
+		ID:    "2a",
+		Title: "Noise on the units of an MLP",
+		Claim: "Networks that have memorised corrupted labels are much more sensitive to noise",
+		Data:  mlpData,
+	}, mlps)
+}
+
+func figure2b() design {
+	return figure2(Info{
+		ID:    "2b",
+		Title: "Noise on the feature maps of a convolutional network",
+		Claim: "Networks that have memorised corrupted labels are much more sensitive to noise",
+		Data:  convData,
+	}, corruptedConvNets)
+}
+
+func figure2(info Info, networks networks) design {
+	info.Presets = presets
 	return design{
-		Info: Info{
-			ID:      "2a",
-			Title:   "Noise on the units of an MLP",
-			Claim:   "Networks that have memorised corrupted labels are much more sensitive to noise",
-			Presets: presets,
-			Data:    mlpData,
-		},
+		Info: info,
 		plan: func(preset, data string) (plan, error) {
-			nets, narrowing, err := mlps(preset, data)
+			nets, narrowing, err := networks(preset, data)
 			if err != nil {
 				return plan{}, err
 			}
-			seeds := map[string]uint64{"noise": 1}
-			for k, v := range mlpSeeds {
-				seeds[k] = v
-			}
-			s := spec2a{Networks: nets, Noise: noise.Spec{Seed: seeds["noise"]}}
+			s := spec2{Networks: nets, Noise: noise.Spec{Seed: 1}}
 			if preset != "paper" {
 				s.Noise.Repeats = 5
 				narrowing = append(narrowing, "5 noise draws instead of 10")
 			}
 			s.Noise = s.Noise.WithDefaults()
-			return plan{Spec: s, Narrowing: narrowing, Seeds: seeds}, nil
+			return plan{
+				Spec: s, Narrowing: narrowing, Networks: nets, Passes: s.Noise.Repeats * len(s.Noise.Scales),
+				Seeds: with(corruptionSeeds, "noise", s.Noise.Seed),
+			}, nil
 		},
-		compute: compute2a,
+		compute: compute2,
 		draw: func(r *Result) (*figure.Figure, error) {
 			return figure.Curves(figure.Options{
-				Title: "Figure 2a. " + r.Title + " (" + r.Data + ")", Caption: r.Caption, LogX: true, Chance: 0.1,
+				Title: "Figure " + r.ID + ". " + r.Title + " (" + r.Data + ")", Caption: r.Caption, LogX: true, Chance: 0.1,
 				LegendTitle: "labels corrupted", Ordered: true,
 			}, r.Curves...)
 		},
 	}
 }
 
-func compute2a(ctx context.Context, l *lab.Lab, p plan) (*Result, error) {
-	s := p.Spec.(spec2a)
+func compute2(ctx context.Context, l *lab.Lab, p plan) (*Result, error) {
+	s := p.Spec.(spec2)
 	runs, err := trainAll(ctx, l, s.Networks)
 	if err != nil {
 		return nil, err
 	}
 	r := &Result{Manifest: result.Manifest{Inputs: inputs(runs)}}
-	r.Table = result.Table{Title: "Figure 2a: how much noise the networks stand", Columns: []result.Axis{
+	r.Table = result.Table{Title: "how much noise the networks stand", Columns: []result.Axis{
 		{Name: "labels corrupted", Unit: "fraction"}, {Name: "accuracy without noise", Unit: "fraction"},
 		{Name: "accuracy at noise 0.5", Unit: "fraction"}, {Name: "accuracy at noise 1", Unit: "fraction"},
 		{Name: "noise at which accuracy falls to 0.5", Unit: "s.d. of the unit"},
@@ -92,8 +105,8 @@ func compute2a(ctx context.Context, l *lab.Lab, p plan) (*Result, error) {
 		}
 		r.Table.Rows = append(r.Table.Rows, row)
 	}
-	r.Caption = []string{fmt.Sprintf("One network (%s) per line; noise on all %d hidden units at once; band: ± s.d. over %d noise draws; %s training images, own labels.",
-		s.Networks[0].Net, all[0].Units, all[0].Repeats, thousands(all[0].Examples))}
+	r.Caption = []string{fmt.Sprintf("One network (%s) per line; noise on all %s hidden units at once; band: ± s.d. over %d noise draws; %s training images, own labels.",
+		s.Networks[0].Net, thousands(all[0].Units), all[0].Repeats, thousands(all[0].Examples))}
 	r.Claims = []result.Claim{fitsItsLabels(runs), memorisersAreSensitive(runs, all)}
 	return r, nil
 }
