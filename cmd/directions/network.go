@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/seed-ea9a9d67/directions/pkg/ablate"
 	"github.com/seed-ea9a9d67/directions/pkg/corrupt"
@@ -94,17 +95,22 @@ type target struct {
 func (t *target) flags(c *cobra.Command, a *app) {
 	f := c.Flags()
 	f.BoolVar(&a.plan, "plan", false, "print what will be done, the work, time and memory it takes, before it is done")
-	f.StringVar(&t.net, "net", "", "network of a .safetensors RUN: "+netForms)
-	f.StringVar(&t.data, "data", "", "data set of a .safetensors RUN")
-	f.StringVar(&t.input, "input", "", "how pixels become the input of a .safetensors RUN: "+inputForms)
-	f.StringSliceVar(&t.sites, "sites", nil, "sites whose units are pooled, in this order (default all)")
-	f.StringVar(&t.on.Split, "split", "train", "examples: train (with the labels the network was trained on) or test")
-	f.IntVar(&t.on.Examples, "examples", 0, "the first N examples of the split (default all)")
+	t.where(f, "train")
 	f.StringVar(&t.within, "within", "", "look at as few examples as it takes to know each accuracy so closely: 0.5pt (points)")
 	f.Float64Var(&t.confidence, "confidence", 0.95, "confidence of each such interval")
 	f.StringVar(&t.json, "json", "", "write the result as JSON to FILE (- for standard output)")
 	f.StringVar(&t.csv, "csv", "", "write the counts as CSV to FILE (- for standard output)")
 	f.StringVar(&t.png, "png", "", "draw the curve into FILE (.png or .svg)")
+}
+
+// where adds the flags that say what is analysed, on which examples.
+func (t *target) where(f *pflag.FlagSet, split string) {
+	f.StringVar(&t.net, "net", "", "network of a .safetensors RUN: "+netForms)
+	f.StringVar(&t.data, "data", "", "data set of a .safetensors RUN")
+	f.StringVar(&t.input, "input", "", "how pixels become the input of a .safetensors RUN: "+inputForms)
+	f.StringSliceVar(&t.sites, "sites", nil, "sites whose units are analysed, in this order (default all)")
+	f.StringVar(&t.on.Split, "split", split, "examples: train (with the labels the network was trained on) or test")
+	f.IntVar(&t.on.Examples, "examples", 0, "the first N examples of the split (default all)")
 }
 
 // check finds what could keep the result from being written, before it is computed.

@@ -104,57 +104,6 @@ func (p *Probe) momentsLocked(ctx context.Context, sites []string) (map[string]M
 	return measured, nil
 }
 
-// ClassMeans measures each unit's mean activation over the examples of each class (feature maps are first averaged over
-// positions), as the class selectivity index needs them (section 2.6). means[c][u] is NaN for a class without examples;
-// counts[c] is the number of examples of class c.
-func (p *Probe) ClassMeans(ctx context.Context, site string) (means [][]float64, counts []int, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.plain == nil {
-		return nil, nil, fmt.Errorf("probe: used after Close")
-	}
-	s, err := unit.Find(p.sites, site)
-	if err != nil {
-		return nil, nil, fmt.Errorf("probe: %w", err)
-	}
-	counts = make([]int, p.net.Classes)
-	means = make([][]float64, p.net.Classes)
-	for c := range means {
-		means[c] = make([]float64, s.Units())
-	}
-	err = p.eachChunk(ctx, "class means at "+site, func(r *tap.Recorder, _ *graph.Node) []*graph.Node {
-		x := r.Node(site) // [chunk, …, units] → [chunk, units]
-		var axes []int
-		for i := 1; i < x.Rank()-1; i++ {
-			axes = append(axes, i)
-		}
-		if axes != nil {
-			x = graph.ReduceMean(x, axes...)
-		}
-		return []*graph.Node{x}
-	}, func(seen []int32, flat [][]float32) error {
-		n := s.Units()
-		rows := flat[0]
-		for k, e := range seen {
-			y := p.labels[e]
-			counts[y]++
-			for u := range n {
-				means[y][u] += float64(rows[k*n+u])
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	for c := range means {
-		for u := range means[c] {
-			means[c][u] /= float64(counts[c]) // 0/0 is NaN: no example, no mean
-		}
-	}
-	return means, counts, nil
-}
-
 // eachChunk runs the unedited network over all examples. reduce turns the recorded activations of a chunk into outputs;
 // its second argument (Float32)[chunk] is 1 for examples that count, else 0. add receives the indices of those examples
 // (the first ones of the chunk) and the outputs, flat.

@@ -1,0 +1,120 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/seed-ea9a9d67/directions/pkg/ablate"
+	"github.com/seed-ea9a9d67/directions/pkg/nets"
+	"github.com/seed-ea9a9d67/directions/pkg/probe"
+	"github.com/seed-ea9a9d67/directions/pkg/result"
+	"github.com/seed-ea9a9d67/directions/pkg/selectivity"
+	"github.com/seed-ea9a9d67/directions/pkg/unit"
+)
+
+// onTest is what units are measured on: unlike for ablation curves, the zero On means the test split (section 2.6).
+func onTest(on On) On {
+	if on.Split == "" {
+		on.Split = "test"
+	}
+	return on
+}
+
+// Selectivity computes, or loads, what the activity of each unit of a run tells about classes. The zero On is the paper's:
+// all test examples. The L1 norms of filters are those of nets.FilterNorms.
+func (l *Lab) Selectivity(ctx context.Context, r *Run, on On, spec selectivity.Spec) (selectivity.Result, error) {
+	if math.IsNaN(spec.Epsilon) || math.IsInf(spec.Epsilon, 0) { // which the key cannot hold
+		return selectivity.Result{}, fmt.Errorf("selectivity of %s: epsilon is %v, it must be a finite number ≥ 0", r.Label(), spec.Epsilon)
+	}
+	var err error
+	if spec.Sites, err = r.sites(spec.Sites); err != nil {
+		return selectivity.Result{}, err
+	}
+	spec, on = spec.WithDefaults(), onTest(on)
+	config := map[string]any{"run": r.Spec, "on": on, "selectivity": spec}
+	return compute(ctx, l, r, "selectivity", []any{on, spec}, config,
+		func(_ *selectivity.Result, _ func(selectivity.Result) error) (selectivity.Result, error) {
+			started := time.Now()
+			p, err := l.Probe(ctx, r, on, nil)
+			if err != nil {
+				return selectivity.Result{}, err
+			}
+			defer p.Close()
+			prepare := time.Since(started).Seconds()
+			s := &passed{Probe: p}
+			s.start = func(total int) Meter {
+				return l.opt.Progress.Start("measuring units of "+r.Label(), total, "examples")
+			}
+			defer s.end()
+			res, err := selectivity.Measure(ctx, s, spec, selectivity.Options{Memory: l.opt.Memory, L1: l1(p.Sites(), r.Arrays), Progress: s.progress})
+			res.Seconds.Prepare += prepare
+			res.Seconds.Total += prepare
+			return res, err
+		}, selectivity.Result.Complete)
+}
+
+// l1 has the norms of the filters of all sites that have any.
+func l1(sites []unit.Site, weights map[string]nets.Array) map[string][]float64 {
+	norms := map[string][]float64{}
+	for _, s := range sites {
+		if n, _ := nets.FilterNorms(s, weights); n != nil {
+			norms[s.Name] = n
+		}
+	}
+	return norms
+}
+
+// passed is a probe whose meter starts with the first examples: a request that is refused shows none.
+type passed struct {
+	*probe.Probe
+	start func(total int) Meter
+	meter Meter
+	done  int
+}
+
+func (s *passed) progress(done, total int) {
+	if s.meter == nil {
+		s.meter = s.start(total)
+	}
+	s.meter.Advance(done - s.done)
+	s.done = done
+}
+
+func (s *passed) end() {
+	if s.meter != nil {
+		s.meter.Done()
+	}
+}
+
+// Units is what is known of each unit of a run: a row per unit with the columns of selectivity.Columns and then, unless they
+// were left out, of ablate.Impacts.Join.
+type Units struct {
+	Selectivity selectivity.Result
+	Impacts     *ablate.Impacts // nil: left out
+	Table       result.Table
+}
+
+// Units computes, or loads, what the activity of each unit tells about classes, and unless impact is false what ablating it
+// to zero does, on the same examples (the zero On: all test examples). Both are kept by themselves, so that either is there
+// for who needs it alone.
+func (l *Lab) Units(ctx context.Context, r *Run, on On, spec selectivity.Spec, impact bool) (Units, error) {
+	on = onTest(on)
+	var u Units
+	var err error
+	if u.Selectivity, err = l.Selectivity(ctx, r, on, spec); err != nil {
+		return Units{}, err
+	}
+	u.Table = u.Selectivity.Table
+	if !impact {
+		return u, nil
+	}
+	impacts, err := l.Single(ctx, r, on, ablate.SingleSpec{Sites: spec.Sites})
+	if err != nil {
+		return Units{}, err
+	}
+	u.Impacts = &impacts
+	u.Table, err = impacts.Join(u.Table)
+	return u, err
+}
