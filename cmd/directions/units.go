@@ -75,7 +75,7 @@ func newUnits(a *app) *cobra.Command {
 				path  string
 				write func(io.Writer) error
 			}{
-				{t.csv, u.Table.WriteCSV}, {t.json, u.Table.WriteRecords},
+				{t.csv, u.Table.WriteRecordsCSV}, {t.json, u.Table.WriteRecords},
 				{parquetFile, func(w io.Writer) error { return parquet.Write(w, u.Table) }},
 			} {
 				if file.path == "" {

@@ -2,9 +2,11 @@ package result
 
 import (
 	"bytes"
+	"encoding/csv"
 	"fmt"
 	"io"
 	"math"
+	"strings"
 )
 
 // Numbers returns the column called name: floats, ints, and bools as 0 and 1; NaN where a cell has no value. A column that
@@ -41,6 +43,38 @@ func (t Table) Numbers(name string) ([]float64, error) {
 		}
 	}
 	return column, nil
+}
+
+// WriteRecordsCSV writes the rows for data-frame libraries, which guess a column's type from its first rows: it is WriteCSV
+// with names without units, a decimal point or exponent in every float64 (2.0), and an empty field for NaN as for nil.
+func (t Table) WriteRecordsCSV(w io.Writer) error {
+	if err := t.check(); err != nil {
+		return err
+	}
+	c := csv.NewWriter(w)
+	record := make([]string, len(t.Columns))
+	for j, column := range t.Columns {
+		record[j] = column.Name
+	}
+	if err := c.Write(record); err != nil {
+		return err
+	}
+	for _, row := range t.Rows {
+		for j, cell := range row {
+			x, isFloat := cell.(float64)
+			switch record[j] = exact(cell); {
+			case isFloat && math.IsNaN(x):
+				record[j] = ""
+			case isFloat && !math.IsInf(x, 0) && !strings.ContainsAny(record[j], ".e"):
+				record[j] += ".0"
+			}
+		}
+		if err := c.Write(record); err != nil {
+			return err
+		}
+	}
+	c.Flush()
+	return c.Error()
 }
 
 // WriteRecords writes the rows as a JSON list of objects, one a line, with the names of the columns (without units) in their
