@@ -84,6 +84,8 @@ def main(weights, batch, table):
         index = (top - others) / (top + others)
         norm = params[name + ".conv2.weight"].double().abs().sum((1, 2, 3))
         mine = [r for r in rows if r["site"] == name]
+        if not mine:  # the table is of other sites
+            continue
         assert len(mine) == len(index), name
         for r in mine:
             u = int(r["unit"])
