@@ -158,6 +158,16 @@ func closeness(table *result.Table, rows *sample.Rows, all int) {
 	}
 }
 
+// open opens the lab and finds the network that RUN names.
+func (t *target) open(a *app, name string) (*lab.Lab, *lab.Run, error) {
+	l, err := a.open()
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := t.run(l, name)
+	return l, r, err
+}
+
 // run finds the network: a name, a key, or a file of weights.
 func (t *target) run(l *lab.Lab, name string) (*lab.Run, error) {
 	if !strings.HasSuffix(name, ".safetensors") {
@@ -257,11 +267,7 @@ func newAblate(a *app) *cobra.Command {
 				return err
 			}
 			spec.Sites = t.sites
-			l, err := a.open()
-			if err != nil {
-				return err
-			}
-			r, err := t.run(l, args[0])
+			l, r, err := t.open(a, args[0])
 			if err != nil {
 				return err
 			}
@@ -380,11 +386,7 @@ func newNoise(a *app) *cobra.Command {
 			if spec.Bound, err = t.bound(cmd, spec.Seed); err != nil {
 				return err
 			}
-			l, err := a.open()
-			if err != nil {
-				return err
-			}
-			r, err := t.run(l, args[0])
+			l, r, err := t.open(a, args[0])
 			if err != nil {
 				return err
 			}

@@ -48,11 +48,7 @@ func newUnits(a *app) *cobra.Command {
 				return fmt.Errorf("units: %w", err)
 			}
 			spec.Sites = t.sites
-			l, err := a.open()
-			if err != nil {
-				return err
-			}
-			r, err := t.run(l, args[0])
+			l, r, err := t.open(a, args[0])
 			if err != nil {
 				return err
 			}
@@ -75,7 +71,7 @@ func newUnits(a *app) *cobra.Command {
 				path  string
 				write func(io.Writer) error
 			}{
-				{t.csv, u.Table.WriteCSV}, {t.json, u.Table.WriteRecords},
+				{t.csv, u.Table.WriteRecordsCSV}, {t.json, u.Table.WriteRecords},
 				{parquetFile, func(w io.Writer) error { return parquet.Write(w, u.Table) }},
 			} {
 				if file.path == "" {

@@ -89,8 +89,8 @@ func train(t testing.TB, l *Lab, spec Spec, name string) *Run {
 }
 
 func TestKeysAreStable(t *testing.T) {
-	// Recorded when trainingVersion was 1, and those with Adam when it was 2. A change here makes everybody train everything again; if that is meant,
-	// trainingVersion goes up.
+	// Recorded when trainingVersion was 1, and those with Adam when it was 2. A change here makes everybody train everything
+	// again; if that is meant, trainingVersion goes up.
 	full := Spec{
 		Data: "mnist", Examples: 1000, Net: "mlp:7", Corrupt: corrupt.Spec{Fraction: 0.25, Method: corrupt.Resample, Seed: 1 << 63},
 		Fit: fit.Spec{

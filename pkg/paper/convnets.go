@@ -16,11 +16,11 @@ func convNet(preset, data string, plain bool) (lab.Spec, []string, error) {
 	switch preset {
 	case "smoke":
 		options, s.Examples = []string{"width=0.125"}, 500
-		s.Fit = fit.Spec{LR: 0.05, Momentum: 0.9, Schedule: "cosine", Batch: 50, Epochs: 20, Evaluate: 20}
-		narrowing = []string{"an eighth of the feature maps", "500 training images", "20 epochs"}
+		s.Fit = fit.Spec{Optimizer: "adam", LR: 0.001, Batch: 50, Epochs: 40, Evaluate: 20}
+		narrowing = []string{"an eighth of the feature maps", "500 training images", "40 epochs, of Adam"}
 	case "quick":
 		options, s.Examples = []string{"width=0.25"}, 2000
-		// SGD at 0.05 with momentum 0.9 has not begun to learn permuted labels after 40 epochs; Adam then knows all of them.
+		// SGD at 0.05 with momentum 0.9 knew 13 % of fully permuted labels after 35 epochs, Adam all of them after 40.
 		s.Fit = fit.Spec{Optimizer: "adam", LR: 0.001, Batch: 50, Epochs: 40, Evaluate: 20}
 		narrowing = []string{"a quarter of the feature maps", "2,000 training images", "40 epochs, of Adam"}
 	case "paper":

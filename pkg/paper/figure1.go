@@ -6,7 +6,6 @@ import (
 	"math"
 
 	"github.com/seed-ea9a9d67/directions/pkg/ablate"
-	"github.com/seed-ea9a9d67/directions/pkg/figure"
 	"github.com/seed-ea9a9d67/directions/pkg/lab"
 	"github.com/seed-ea9a9d67/directions/pkg/result"
 	"github.com/seed-ea9a9d67/directions/pkg/stat"
@@ -55,12 +54,7 @@ func figure1(info Info, networks networks, sites []string) design {
 			}, nil
 		},
 		compute: compute1,
-		draw: func(r *Result) (*figure.Figure, error) {
-			return figure.Curves(figure.Options{
-				Title: "Figure " + r.ID + ". " + r.Title + " (" + r.Data + ")", Caption: r.Caption, Chance: 0.1,
-				LegendTitle: "labels corrupted", Ordered: true,
-			}, r.Curves...)
-		},
+		draw:    byCorruption(false),
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/seed-ea9a9d67/directions/pkg/figure"
 	"github.com/seed-ea9a9d67/directions/pkg/lab"
 	"github.com/seed-ea9a9d67/directions/pkg/noise"
 	"github.com/seed-ea9a9d67/directions/pkg/result"
@@ -58,12 +57,7 @@ func figure2(info Info, networks networks) design {
 			}, nil
 		},
 		compute: compute2,
-		draw: func(r *Result) (*figure.Figure, error) {
-			return figure.Curves(figure.Options{
-				Title: "Figure " + r.ID + ". " + r.Title + " (" + r.Data + ")", Caption: r.Caption, LogX: true, Chance: 0.1,
-				LegendTitle: "labels corrupted", Ordered: true,
-			}, r.Curves...)
-		},
+		draw:    byCorruption(true),
 	}
 }
 

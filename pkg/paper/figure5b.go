@@ -30,17 +30,17 @@ func figure5b() design {
 			Data:    convData,
 		},
 		plan: func(preset, data string) (plan, error) {
-			with, narrowing, err := convNet(preset, data, false)
+			normalized, narrowing, err := convNet(preset, data, false)
 			if err != nil {
 				return plan{}, err
 			}
-			without, _, err := convNet(preset, data, true)
+			plain, _, err := convNet(preset, data, true)
 			if err != nil {
 				return plan{}, err
 			}
 			s := spec5b{
-				With: instances(with, len(instanceSeeds)), Without: instances(without, len(instanceSeeds)),
-				Test:   lab.On{Split: "test", Examples: with.Examples}, // as many as for training
+				With: instances(normalized, len(instanceSeeds)), Without: instances(plain, len(instanceSeeds)),
+				Test:   lab.On{Split: "test", Examples: normalized.Examples}, // as many as for training
 				Ablate: ablate.Spec{Sites: lastThree, Seed: 1}.WithDefaults(),
 			}
 			return plan{
@@ -51,7 +51,7 @@ func figure5b() design {
 		compute: compute5b,
 		draw: func(r *Result) (*figure.Figure, error) {
 			return figure.Curves(figure.Options{
-				Title: "Figure 5b. " + r.Title + " (" + r.Data + ")", Caption: r.Caption, Chance: 0.1, LegendTitle: "batch normalization",
+				Title: r.heading(), Caption: r.Caption, Chance: 0.1, LegendTitle: "batch normalization",
 			}, r.Curves...)
 		},
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/seed-ea9a9d67/directions/pkg/corrupt"
+	"github.com/seed-ea9a9d67/directions/pkg/figure"
 	"github.com/seed-ea9a9d67/directions/pkg/fit"
 	"github.com/seed-ea9a9d67/directions/pkg/lab"
 	"github.com/seed-ea9a9d67/directions/pkg/result"
@@ -70,6 +71,15 @@ func corrupted(base lab.Spec) (specs []lab.Spec) {
 		specs = append(specs, s.WithDefaults())
 	}
 	return specs
+}
+
+// byCorruption draws one curve for each fraction of corrupted labels.
+func byCorruption(logX bool) func(r *Result) (*figure.Figure, error) {
+	return func(r *Result) (*figure.Figure, error) {
+		return figure.Curves(figure.Options{
+			Title: r.heading(), Caption: r.Caption, LogX: logX, Chance: 0.1, LegendTitle: "labels corrupted", Ordered: true,
+		}, r.Curves...)
+	}
 }
 
 // trainAll trains or loads the networks, in order.

@@ -2,8 +2,8 @@
 // directions for generalization" (ICLR 2018). Each figure is one file: what is trained and measured at which preset, the
 // curves and the table that come out, and the paper's claims as tests on our numbers, passed or failed.
 //
-// Presets: "smoke" runs in seconds on data that are part of the program; "quick" keeps the paper's network, data and
-// analysis and shortens training and repeats, as far as two cores can go in an hour; "paper" is the paper's protocol.
+// Presets: "smoke" runs in seconds (convolutional networks in minutes) on data that are part of the program; "quick" keeps
+// the paper's analysis, and its network and data as far as two cores can go in an hour; "paper" is the paper's protocol.
 // In what a preset is smaller than the paper stands under the figure and in the manifest.
 package paper
 
@@ -47,6 +47,9 @@ func (r *Result) Figure() (*figure.Figure, error) {
 	}
 	return f.draw(r)
 }
+
+// heading is the title above the drawing.
+func (r *Result) heading() string { return "Figure " + r.ID + ". " + r.Title + " (" + r.Data + ")" }
 
 // Passed reports whether every claim holds.
 func (r *Result) Passed() bool {

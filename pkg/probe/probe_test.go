@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math"
@@ -255,6 +256,67 @@ func TestMomentsAndClassMeansAgainstTwoPasses(t *testing.T) {
 	}
 	_, err = p.Moments(context.Background(), "fc3")
 	require.ErrorContains(t, err, `no site "fc3"`)
+}
+
+func TestActivationsComeInOrderAndAveraged(t *testing.T) {
+	net, weights, data := random(t, "mlp:8,6", 53, 3)
+	p, err := New(open(t), net, weights, data, Options{Chunk: 10})
+	require.NoError(t, err)
+	defer p.Close()
+	require.Equal(t, data.Labels, p.Labels())
+	require.Equal(t, 5, p.Classes())
+	h := [][][]float64{hidden(weights, data, 2), hidden(weights, data, 1)}
+	next := 0
+	read := func(first int, values [][]float32) error {
+		require.Equal(t, next, first)
+		require.Len(t, values, 2)
+		next += len(values[0]) / 6
+		for i, units := range []int{6, 8} {
+			require.Len(t, values[i], (next-first)*units)
+			for k, x := range values[i] {
+				require.InDelta(t, h[i][first+k/units][k%units], x, 1e-5)
+			}
+		}
+		return nil
+	}
+	require.NoError(t, p.Activations(context.Background(), []string{"fc2", "fc1"}, read))
+	require.Equal(t, 53, next)
+	next = 0
+	require.NoError(t, p.Activations(context.Background(), []string{"fc2", "fc1"}, read), "and once more")
+
+	full := errors.New("full")
+	calls := 0
+	err = p.Activations(context.Background(), nil, func(int, [][]float32) error { calls++; return full })
+	require.ErrorIs(t, err, full)
+	require.Equal(t, 1, calls)
+	err = p.Activations(context.Background(), []string{"fc3"}, read)
+	require.ErrorContains(t, err, `no site "fc3", the network has [fc1 fc2]`)
+	stopped, stop := context.WithCancel(context.Background())
+	stop()
+	require.ErrorIs(t, p.Activations(stopped, nil, read), context.Canceled)
+	p.Close()
+	require.ErrorContains(t, p.Activations(context.Background(), nil, read), "used after Close")
+}
+
+func TestFeatureMapsAreAveraged(t *testing.T) {
+	p := skipProbe(t, 12, Options{Chunk: 5})
+	moments, err := p.Moments(context.Background())
+	require.NoError(t, err)
+	maps := 0
+	for _, s := range p.Sites() {
+		sums := make([]float64, s.Units())
+		require.NoError(t, p.Activations(context.Background(), []string{s.Name}, func(_ int, values [][]float32) error {
+			for k, x := range values[0] {
+				sums[k%s.Units()] += float64(x) / 12
+			}
+			return nil
+		}))
+		require.InDeltaSlice(t, moments[s.Name].Mean, sums, 1e-5)
+		if len(s.Shape) == 3 {
+			maps++
+		}
+	}
+	require.Positive(t, maps)
 }
 
 func TestClassWithoutExampleHasNoMean(t *testing.T) {

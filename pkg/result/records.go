@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strings"
 )
 
 // Numbers returns the column called name: floats, ints, and bools as 0 and 1; NaN where a cell has no value. A column that
@@ -41,6 +42,22 @@ func (t Table) Numbers(name string) ([]float64, error) {
 		}
 	}
 	return column, nil
+}
+
+// WriteRecordsCSV writes the rows for data-frame libraries, which guess a column's type from its first rows: it is WriteCSV
+// with names without units, a decimal point or exponent in every float64 (2.0), and an empty field for NaN as for nil.
+func (t Table) WriteRecordsCSV(w io.Writer) error {
+	return t.writeCSV(w, func(a Axis) string { return a.Name }, func(cell any) string {
+		x, isFloat := cell.(float64)
+		switch text := exact(cell); {
+		case isFloat && math.IsNaN(x):
+			return ""
+		case isFloat && !math.IsInf(x, 0) && !strings.ContainsAny(text, ".e"):
+			return text + ".0"
+		default:
+			return text
+		}
+	})
 }
 
 // WriteRecords writes the rows as a JSON list of objects, one a line, with the names of the columns (without units) in their

@@ -41,6 +41,16 @@ func TestWriteRecords(t *testing.T) {
 	require.ErrorContains(t, endless.WriteRecords(&b), "3 cells for 4 columns")
 }
 
+func TestWriteRecordsCSV(t *testing.T) {
+	var b bytes.Buffer
+	table := units()
+	table.Rows = append(table.Rows, []any{"x,y", 3, false, 1e300}, []any{"z", 4, false, math.Inf(-1)})
+	require.NoError(t, table.WriteRecordsCSV(&b))
+	require.Equal(t, "site,unit,dead,loss\na<b,0,false,2.0\nc,1,true,\nc,2,false,\n\"x,y\",3,false,1e+300\nz,4,false,-Inf\n", b.String())
+	table.Rows[0] = table.Rows[0][:3]
+	require.ErrorContains(t, table.WriteRecordsCSV(&b), "3 cells for 4 columns")
+}
+
 func TestNumbers(t *testing.T) {
 	table := units()
 	loss, err := table.Numbers("loss")

@@ -24,21 +24,24 @@ func (a Axis) String() string {
 // digits (the shortest text that reads back as the same float64), nil is an empty field, NaN is written as NaN.
 // A row that does not have one cell for each column, or a cell that is not a string, bool, int, float64 or nil, is an
 // error.
-func (t Table) WriteCSV(w io.Writer) error {
+func (t Table) WriteCSV(w io.Writer) error { return t.writeCSV(w, Axis.String, exact) }
+
+// writeCSV writes the names of the columns and the rows as name and cell put them.
+func (t Table) writeCSV(w io.Writer, name func(Axis) string, cell func(any) string) error {
 	if err := t.check(); err != nil {
 		return err
 	}
 	c := csv.NewWriter(w)
 	record := make([]string, len(t.Columns))
 	for i, column := range t.Columns {
-		record[i] = column.String()
+		record[i] = name(column)
 	}
 	if err := c.Write(record); err != nil {
 		return err
 	}
 	for _, row := range t.Rows {
-		for i, cell := range row {
-			record[i] = exact(cell)
+		for i, x := range row {
+			record[i] = cell(x)
 		}
 		if err := c.Write(record); err != nil {
 			return err

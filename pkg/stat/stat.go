@@ -1,6 +1,6 @@
 // Package stat has the statistics of the protocol that gonum.org/v1/gonum/stat lacks: means and standard deviations of
-// counts, rank correlation with ties and a permutation p-value, and a bootstrap that resamples networks before the
-// replicates within them.
+// counts, rank correlation with ties and a permutation p-value, a bootstrap that resamples networks before the replicates
+// within them, the paired comparison of conditions, and relations of two numbers of units, per layer and pooled.
 //
 // The unit of analysis is nearly always the network, not the ordering or the noise draw: ten orderings of one network
 // are ten looks at one sample. Bootstrap therefore takes its replicates grouped by network. Morcos et al. 2018 give no
@@ -10,6 +10,7 @@
 package stat
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -126,11 +127,12 @@ func varying(x, y []float64) error {
 	if err := paired(x, y); err != nil {
 		return err
 	}
+	return cmp.Or(notConstant("x", x, "a constant has no correlation"), notConstant("y", y, "a constant has no correlation"))
+}
+
+func notConstant(name string, x []float64, why string) error {
 	if slices.Min(x) == slices.Max(x) {
-		return fmt.Errorf("x is %v throughout; a constant has no correlation", x[0])
-	}
-	if slices.Min(y) == slices.Max(y) {
-		return fmt.Errorf("y is %v throughout; a constant has no correlation", y[0])
+		return fmt.Errorf("%s is %v throughout; %s", name, x[0], why)
 	}
 	return nil
 }

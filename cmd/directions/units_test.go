@@ -1,0 +1,95 @@
+package main
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/stretchr/testify/require"
+)
+
+// unitRow is what of a row of units its readers rely on.
+type unitRow struct {
+	Site              string   `json:"site" parquet:"site,optional"`
+	Unit              int64    `json:"unit" parquet:"unit,optional"`
+	Dead              bool     `json:"dead" parquet:"dead,optional"`
+	Selectivity       *float64 `json:"selectivity" parquet:"selectivity,optional"`
+	PreferredClass    *int64   `json:"preferred_class" parquet:"preferred_class,optional"`
+	MutualInformation float64  `json:"mutual_information" parquet:"mutual_information,optional"`
+	L1                float64  `json:"l1_norm" parquet:"l1_norm,optional"`
+	DeltaLoss         float64  `json:"delta_loss" parquet:"delta_loss,optional"`
+	DeltaAccuracy     float64  `json:"delta_accuracy" parquet:"delta_accuracy,optional"`
+	WorstClass        int64    `json:"worst_class" parquet:"worst_class,optional"`
+	WorstClassDrop    float64  `json:"worst_class_drop" parquet:"worst_class_drop,optional"`
+}
+
+const unitColumns = "site,unit,dead,selectivity,preferred_class,mutual_information,mutual_information_plug_in," +
+	"mutual_information_null,kl_selectivity,ccmas,d_prime,roc_auc,precision,top_class,sparseness,zero_fraction," +
+	"negative_fraction,entropy,class_entropy,mean,sd,l1_norm"
+
+func TestUnits(t *testing.T) {
+	s := newShell(t)
+	s.net()
+	out, progress := s.ok("units", "net", "--sites", "fc1,fc2", "--examples", "150", "--csv", "u.csv", "--parquet", "u.parquet", "--json", "-")
+	require.Contains(t, progress, "measuring units of net: 150 examples in ")
+	require.Contains(t, progress, "ablating single units of net: 3150 examples × edits in ")
+	var rows []unitRow
+	require.NoError(t, json.Unmarshal([]byte(out), &rows))
+	require.Len(t, rows, 20)
+	require.Equal(t, "fc2", rows[12].Site)
+	require.EqualValues(t, 0, rows[12].Unit)
+	for _, row := range rows {
+		require.Equal(t, row.Dead, row.Selectivity == nil)
+	}
+	text, err := os.ReadFile(s.path("u.csv"))
+	require.NoError(t, err)
+	records, err := csv.NewReader(bytes.NewReader(text)).ReadAll()
+	require.NoError(t, err)
+	require.Equal(t, unitColumns+",delta_loss,delta_accuracy,worst_class,worst_class_drop", strings.Join(records[0], ","))
+	require.Len(t, records, 21)
+	file, err := os.ReadFile(s.path("u.parquet"))
+	require.NoError(t, err)
+	typed, err := parquet.Read[unitRow](bytes.NewReader(file), int64(len(file)))
+	require.NoError(t, err)
+	require.Equal(t, rows, typed)
+
+	// The impact is what ablate --each says.
+	each, progress := s.ok("ablate", "net", "--each", "--sites", "fc1,fc2", "--split", "test", "--examples", "150", "--json", "-")
+	require.Empty(t, progress, "from the store")
+	var impacts struct {
+		Impacts []struct {
+			Loss  float64 `json:"delta_loss"`
+			Worst int64   `json:"worst_class"`
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(each), &impacts))
+	require.Len(t, impacts.Impacts, 20)
+	for i, row := range rows {
+		require.Equal(t, impacts.Impacts[i].Loss, row.DeltaLoss)
+		require.Equal(t, impacts.Impacts[i].Worst, row.WorstClass)
+	}
+
+	alone, _ := s.ok("units", "net", "--no-impact", "--examples", "150", "--sites", "fc1,fc2", "--csv", "-")
+	require.True(t, strings.HasPrefix(alone, unitColumns+"\n"), alone)
+	table, progress := s.ok("units", "net", "--no-impact", "--examples", "100", "--sites", "fc2", "--bins", "5", "--seed", "3")
+	require.Contains(t, table, "net: Units on 100 examples: mutual information in bits, 5 bins")
+	require.Contains(t, table, "of 8 units are dead")
+	require.Contains(t, progress, "measuring units of net: 100 examples")
+
+	for want, flags := range map[string][]string{
+		`no site "fc9", the network has [fc1 fc2]`:  {"--sites", "fc9"},
+		`split "dev" is not one of train, test`:     {"--split", "dev"},
+		"permutations is 3, at least 10":            {"--permutations", "3"},
+		"--bins is 0":                               {"--bins", "0"},
+		"standard output (-) can take one":          {"--csv", "-", "--json", "-"},
+		"--parquet nowhere/u.parquet: cannot write": {"--parquet", "nowhere/u.parquet"},
+	} {
+		message := s.fails(append([]string{"units", "net"}, flags...)...)
+		require.Contains(t, message, want)
+		require.Equal(t, 1, strings.Count(message, "\n"), message)
+	}
+}
