@@ -20,6 +20,7 @@ import (
 	"github.com/seed-ea9a9d67/directions/pkg/figure"
 	"github.com/seed-ea9a9d67/directions/pkg/lab"
 	"github.com/seed-ea9a9d67/directions/pkg/result"
+	"github.com/seed-ea9a9d67/directions/pkg/stat"
 )
 
 // version enters every figure's key. It changes when curves, tables or claims change for the same networks.
@@ -27,12 +28,16 @@ const version = 1
 
 // Result is a figure in numbers, ready to be drawn.
 type Result struct {
-	ID      string         `json:"figure"` // "1a"
-	Title   string         `json:"title"`
-	Preset  string         `json:"preset"`
-	Data    string         `json:"data"`
-	Curves  []result.Curve `json:"curves"`
-	Table   result.Table   `json:"table"`
+	ID     string         `json:"figure"` // "1a"
+	Title  string         `json:"title"`
+	Preset string         `json:"preset"`
+	Data   string         `json:"data"`
+	Curves []result.Curve `json:"curves"`
+	Table  result.Table   `json:"table"`
+	// Of figures that draw units: one row each, and how two of their numbers go together per layer and pooled.
+	Units     result.Table    `json:"units,omitzero"`
+	Relations *stat.Relations `json:"relations,omitempty"`
+
 	Claims  []result.Claim `json:"claims"`
 	Caption []string       `json:"caption"`
 
@@ -91,7 +96,7 @@ type plan struct {
 }
 
 func designs() []design {
-	return []design{figure1a(), figure1b(), figure2a(), figure2b(), figure5b()}
+	return []design{figure1a(), figure1b(), figure2a(), figure2b(), figure5b(), figure6a(), figure6b(), figure7a(), figure7b(), figure7c()}
 }
 
 // List names all figures.

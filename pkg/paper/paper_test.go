@@ -67,6 +67,18 @@ func small(d design) design {
 		case spec5b:
 			s.With, s.Without, s.Test.Examples, s.Ablate.Orders, s.Ablate.Points = convNets(false, 2), convNets(true, 2), 30, 3, 4
 			p.Spec = s
+		case specUnits:
+			s.On.Examples, s.Impact.Examples = 60, 30
+			switch {
+			case strings.HasPrefix(s.Networks[0].Net, "mlp"):
+				s.Networks = instances(nets[0], 2)
+			default:
+				s.Networks = convNets(false, 2)
+			}
+			if s.Plain != nil {
+				s.Plain, s.Impact = convNets(true, 2), lab.On{}
+			}
+			p.Spec = s
 		case spec2:
 			s.Networks, s.Noise.Repeats = nets, 2
 			s.Noise.Scales = []float64{0.1, 0.3, 1, 3, 10}
@@ -234,8 +246,8 @@ func TestErrors(t *testing.T) {
 		opt  Options
 		want string
 	}{
-		{"9", Options{}, `figure "9" is not one of [1a 1b 2a 2b 5b]`},
-		{"", Options{}, `figure "" is not one of [1a 1b 2a 2b 5b]`},
+		{"9", Options{}, `figure "9" is not one of [1a 1b 2a 2b 5b 6a 6b 7a 7b 7c]`},
+		{"", Options{}, `figure "" is not one of [1a 1b 2a 2b 5b 6a 6b 7a 7b 7c]`},
 		{"1a", Options{Preset: "huge"}, `figure 1a: preset "huge" is not one of [smoke quick paper]`},
 		{"2a", Options{Data: "cifar"}, `figure 2a: no data set "cifar": there are mnist10k, mnist, fashion-mnist`},
 		{"1b", Options{Preset: "quick", Data: "mnist"}, `figure 1b: data set "mnist" is not one of [mnist10k cifar10]`},
@@ -250,12 +262,12 @@ func TestErrors(t *testing.T) {
 	require.EqualError(t, err, `data set "mnist10k" is not one of [mnist]`)
 	require.Empty(t, computed.titles)
 	_, err = (&Result{ID: "3c"}).Figure()
-	require.EqualError(t, err, `figure "3c" is not one of [1a 1b 2a 2b 5b]`)
+	require.EqualError(t, err, `figure "3c" is not one of [1a 1b 2a 2b 5b 6a 6b 7a 7b 7c]`)
 }
 
 func TestList(t *testing.T) {
 	infos := List()
-	require.Len(t, infos, 5)
+	require.Len(t, infos, 10)
 	for _, i := range infos {
 		require.NotEmpty(t, i.Title)
 		require.NotEmpty(t, i.Claim)
@@ -519,4 +531,9 @@ func ExampleList() {
 	// 2a: Noise on the units of an MLP
 	// 2b: Noise on the feature maps of a convolutional network
 	// 5b: Batch normalization and cumulative ablation
+	// 6a: Class selectivity with and without batch normalization
+	// 6b: Mutual information with and without batch normalization
+	// 7a: Class selectivity and impact of the units of an MLP
+	// 7b: Class selectivity and impact of the feature maps of a convolutional network
+	// 7c: Correlation of class selectivity and impact, by layer of a convolutional network
 }
