@@ -22,7 +22,7 @@ func figure7a() design {
 		Title: "Class selectivity and impact of the units of an MLP",
 		Claim: "The class selectivity of a unit hardly predicts what its ablation does",
 		Data:  mlpData,
-	}, smallMLPs, classSelectivity, impact, weakPredictor)
+	}, smallMLPs(), classSelectivity, impact, weakPredictor)
 }
 
 func figure7b() design {
@@ -43,16 +43,42 @@ func figure7c() design {
 	}, normalizedConvNets(true), classSelectivity, impact, earlyNotLate)
 }
 
+func figure7d() design {
+	return scatterFigure(Info{
+		ID:    "7d",
+		Title: "Class selectivity and impact of the feature maps of a residual network",
+		Claim: "The more selective a feature map, the less its ablation does, if anything",
+		Data:  resNetData,
+	}, resNets(true), classSelectivity, impact, weakPredictor)
+}
+
+func figure7e() design {
+	return layersFigure(Info{
+		ID:    "7e",
+		Title: "Correlation of class selectivity and impact, by block of a residual network",
+		Claim: "In early layers selective feature maps matter less, in late ones selectivity says nothing",
+		Data:  resNetData,
+	}, resNets(true), classSelectivity, impact, earlyNotLate)
+}
+
+// subjects are the networks whose units a figure measures: trained at every preset, or at smoke only and else given.
+type subjects struct {
+	trained networksOf
+	given   func(preset string, g given) (specUnits, plan, error)
+}
+
 // networksOf is which networks a figure about units measures at a preset, and how.
 type networksOf func(preset, data string) (specUnits, plan, error)
 
 // normalizedConvNets are those of Figure 5b with batch normalization (section 3).
-func normalizedConvNets(ablated bool) networksOf {
-	return func(preset, data string) (specUnits, plan, error) { return convUnits(preset, data, false, ablated) }
+func normalizedConvNets(ablated bool) subjects {
+	return subjects{trained: func(preset, data string) (specUnits, plan, error) { return convUnits(preset, data, false, ablated) }}
 }
 
 // smallMLPs are four MLPs of 128 units a layer, with true labels.
-func smallMLPs(preset, data string) (specUnits, plan, error) {
+func smallMLPs() subjects { return subjects{trained: mlpUnits} }
+
+func mlpUnits(preset, data string) (specUnits, plan, error) {
 	nets, narrowing, err := mlps(preset, data)
 	if err != nil {
 		return specUnits{}, plan{}, err
@@ -72,42 +98,61 @@ func smallMLPs(preset, data string) (specUnits, plan, error) {
 type claimOn func(r stat.Relations, x, y measure) result.Claim
 
 // scatterFigure draws two measures of all units against each other, with a line for each layer.
-func scatterFigure(info Info, networks networksOf, x, y measure, claim claimOn) design {
+func scatterFigure(info Info, networks subjects, x, y measure, claim claimOn) design {
 	d := relationFigure(info, networks, x, y, true, claim)
 	d.draw = func(r *Result) (*figure.Figure, error) { return drawScatter(r, x, y) }
 	return d
 }
 
 // layersFigure draws the correlation of two measures in each layer, and pooled.
-func layersFigure(info Info, networks networksOf, x, y measure, claim claimOn) design {
+func layersFigure(info Info, networks subjects, x, y measure, claim claimOn) design {
 	d := relationFigure(info, networks, x, y, false, claim)
 	d.draw = func(r *Result) (*figure.Figure, error) { return drawLayers(r, x, y) }
 	return d
 }
 
-func relationFigure(info Info, networks networksOf, x, y measure, rows bool, claim claimOn) design {
-	info.Presets = presets
-	return design{
+func relationFigure(info Info, networks subjects, x, y measure, rows bool, claim claimOn) design {
+	return unitFigure(info, networks, func(r *Result, units population) ([]result.Claim, error) {
+		if err := relate(r, units, x, y, rows); err != nil {
+			return nil, err
+		}
+		return []result.Claim{claim(*r.Relations, x, y)}, nil
+	})
+}
+
+// unitFigure is a figure about the units of some networks, without its drawing.
+func unitFigure(info Info, networks subjects, fill func(r *Result, units population) ([]result.Claim, error)) design {
+	info.Presets, info.Run = presets, networks.given != nil
+	d := design{
 		Info: info,
 		plan: func(preset, data string) (plan, error) {
-			s, p, err := networks(preset, data)
+			s, p, err := networks.trained(preset, data)
 			p.Spec = s
 			return p, err
 		},
 		compute: func(ctx context.Context, l *lab.Lab, p plan) (*Result, error) {
 			s := p.Spec.(specUnits)
 			r := &Result{Manifest: result.Manifest{Inputs: map[string]string{}}}
-			units, err := s.train(ctx, l, s.Networks, "", &r.Manifest)
+			units, err := s.all(ctx, l, &r.Manifest)
 			if err != nil {
 				return nil, err
 			}
-			if err := relate(r, units, x, y, rows); err != nil {
-				return nil, err
+			if s.Given == nil { // how a given network was trained is not ours to judge
+				r.Claims = []result.Claim{fitsItsLabels(units.runs)}
 			}
-			r.Claims = []result.Claim{fitsItsLabels(units.runs), claim(*r.Relations, x, y)}
-			return r, nil
+			claims, err := fill(r, units)
+			r.Claims = append(r.Claims, claims...)
+			return r, err
 		},
 	}
+	if networks.given != nil {
+		d.given = func(preset string, g given) (plan, error) {
+			s, p, err := networks.given(preset, g)
+			p.Spec = s
+			return p, err
+		}
+	}
+	return d
 }
 
 // relate fills in what a figure of two measures shows.

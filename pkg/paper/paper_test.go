@@ -68,15 +68,20 @@ func small(d design) design {
 			s.With, s.Without, s.Test.Examples, s.Ablate.Orders, s.Ablate.Points = convNets(false, 2), convNets(true, 2), 30, 3, 4
 			p.Spec = s
 		case specUnits:
-			s.On.Examples, s.Impact.Examples = 60, 30
+			s.On.Examples = 60
+			if s.Impact != (lab.On{}) {
+				s.Impact.Examples = 30
+			}
 			switch {
 			case strings.HasPrefix(s.Networks[0].Net, "mlp"):
 				s.Networks = instances(nets[0], 2)
+			case strings.HasPrefix(s.Networks[0].Net, "resnet"):
+				s.Networks[0].Examples, s.Networks[0].Fit.Epochs, s.Networks[0].Fit.Evaluate = 20, 1, 1
 			default:
 				s.Networks = convNets(false, 2)
 			}
 			if s.Plain != nil {
-				s.Plain, s.Impact = convNets(true, 2), lab.On{}
+				s.Plain = convNets(true, 2)
 			}
 			p.Spec = s
 		case spec2:
@@ -246,8 +251,8 @@ func TestErrors(t *testing.T) {
 		opt  Options
 		want string
 	}{
-		{"9", Options{}, `figure "9" is not one of [1a 1b 2a 2b 5b 6a 6b 7a 7b 7c]`},
-		{"", Options{}, `figure "" is not one of [1a 1b 2a 2b 5b 6a 6b 7a 7b 7c]`},
+		{"9", Options{}, `figure "9" is not one of [1a 1b 2a 2b 5b 6a 6b 7a 7b 7c 7d 7e A2a A2b A3a A3b A4a A4b A4c A4d A4e]`},
+		{"", Options{}, `figure "" is not one of [1a 1b 2a 2b 5b 6a 6b 7a 7b 7c 7d 7e A2a A2b A3a A3b A4a A4b A4c A4d A4e]`},
 		{"1a", Options{Preset: "huge"}, `figure 1a: preset "huge" is not one of [smoke quick paper]`},
 		{"2a", Options{Data: "cifar"}, `figure 2a: no data set "cifar": there are mnist10k, mnist, fashion-mnist`},
 		{"1b", Options{Preset: "quick", Data: "mnist"}, `figure 1b: data set "mnist" is not one of [mnist10k cifar10]`},
@@ -262,12 +267,12 @@ func TestErrors(t *testing.T) {
 	require.EqualError(t, err, `data set "mnist10k" is not one of [mnist]`)
 	require.Empty(t, computed.titles)
 	_, err = (&Result{ID: "3c"}).Figure()
-	require.EqualError(t, err, `figure "3c" is not one of [1a 1b 2a 2b 5b 6a 6b 7a 7b 7c]`)
+	require.EqualError(t, err, `figure "3c" is not one of [1a 1b 2a 2b 5b 6a 6b 7a 7b 7c 7d 7e A2a A2b A3a A3b A4a A4b A4c A4d A4e]`)
 }
 
 func TestList(t *testing.T) {
 	infos := List()
-	require.Len(t, infos, 10)
+	require.Len(t, infos, 21)
 	for _, i := range infos {
 		require.NotEmpty(t, i.Title)
 		require.NotEmpty(t, i.Claim)
@@ -276,6 +281,11 @@ func TestList(t *testing.T) {
 		require.NoError(t, err)
 		for _, preset := range i.Presets {
 			for _, data := range i.Data {
+				if i.Run && preset != "smoke" {
+					_, err := d.plan(preset, data)
+					require.ErrorContains(t, err, "directions import")
+					continue
+				}
 				p, err := d.plan(preset, data)
 				require.NoError(t, err)
 				require.Equal(t, preset == "paper", len(p.Narrowing) == 0, "the paper's preset leaves nothing out")
@@ -536,4 +546,15 @@ func ExampleList() {
 	// 7a: Class selectivity and impact of the units of an MLP
 	// 7b: Class selectivity and impact of the feature maps of a convolutional network
 	// 7c: Correlation of class selectivity and impact, by layer of a convolutional network
+	// 7d: Class selectivity and impact of the feature maps of a residual network
+	// 7e: Correlation of class selectivity and impact, by block of a residual network
+	// A2a: Class selectivity by layer of a convolutional network
+	// A2b: Class selectivity by block of a residual network
+	// A3a: Class selectivity and filter norm in a residual network
+	// A3b: Class selectivity and filter norm in a convolutional network
+	// A4a: Mutual information and impact of the units of an MLP
+	// A4b: Mutual information and impact of the feature maps of a convolutional network
+	// A4c: Correlation of mutual information and impact, by layer of a convolutional network
+	// A4d: Mutual information and impact of the feature maps of a residual network
+	// A4e: Correlation of mutual information and impact, by block of a residual network
 }

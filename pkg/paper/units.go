@@ -37,7 +37,7 @@ var (
 type specUnits struct {
 	Networks []lab.Spec       `json:",omitempty"` // with batch normalization, where there are others without
 	Plain    []lab.Spec       `json:",omitempty"` // the same without
-	Run      string           `json:",omitempty"` // key of a run that was imported, instead of Networks
+	Given    *given           `json:",omitempty"` // a run of the store, instead of Networks
 	On       lab.On           // what units are measured on: test examples (sections 2.6 and 2.7)
 	Impact   lab.On           `json:",omitzero"` // what they are ablated on; zero: they are not
 	Measure  selectivity.Spec // the same for all figures, which share the tables
@@ -84,6 +84,19 @@ func (s specUnits) units(ctx context.Context, l *lab.Lab, runs []*lab.Run, m *re
 		p.tables = append(p.tables, table)
 	}
 	return p, nil
+}
+
+// all trains or loads the networks of the spec, or finds the run that was given, and measures their units.
+func (s specUnits) all(ctx context.Context, l *lab.Lab, m *result.Manifest) (population, error) {
+	if s.Given == nil {
+		return s.train(ctx, l, s.Networks, "", m)
+	}
+	run, err := l.Find(s.Given.Key)
+	if err != nil {
+		return population{}, fmt.Errorf("%w; %s", err, howToImport)
+	}
+	m.Inputs["network "+run.Label()], m.Inputs["data set "+run.Spec.Data] = run.Key, run.Data
+	return s.units(ctx, l, []*lab.Run{run}, m)
 }
 
 // train trains or loads networks and measures their units. name tells the networks apart in the manifest.
@@ -180,7 +193,7 @@ func (p population) unitTable(measures ...measure) (result.Table, error) {
 func (p population) describe() string {
 	net := p.runs[0].Spec.Net
 	if len(p.runs) == 1 {
-		return "one network (" + net + ")"
+		return fmt.Sprintf("one network (%s, test accuracy %.4f)", net, p.runs[0].Final.TestAccuracy)
 	}
 	return fmt.Sprintf("%d networks (%s)", len(p.runs), net)
 }

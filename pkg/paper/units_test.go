@@ -1,12 +1,14 @@
 package paper
 
 import (
+	"context"
 	"math"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-ea9a9d67/directions/pkg/fit"
 	"github.com/seed-ea9a9d67/directions/pkg/lab"
 	"github.com/seed-ea9a9d67/directions/pkg/result"
 	"github.com/seed-ea9a9d67/directions/pkg/stat"
@@ -24,14 +26,19 @@ func TestFiguresOfUnitsEndToEnd(t *testing.T) {
 	require.Len(t, computed.titles, 10, "two networks ablated: %q", computed.titles)
 	byLayer := compute(t, l, figure7c(), Options{})
 	require.Len(t, computed.titles, 10, "Figure 7c has no work of its own: %q", computed.titles)
-	compute(t, l, figure5b(), Options{})
-	trained := 0
-	for _, title := range computed.titles {
-		if strings.HasPrefix(title, "training") {
-			trained++
-		}
-	}
-	require.Equal(t, 4, trained, "Figure 5b has the same networks: %q", computed.titles)
+	depth := compute(t, l, figureA2a(), Options{})
+	norms := compute(t, l, figureA3b(), Options{})
+	require.Equal(t, "mutual information with the class", compute(t, l, figureA4b(), Options{}).Units.Columns[3].Name)
+	compute(t, l, figureA4c(), Options{})
+	require.Len(t, computed.titles, 10, "nor have Figures A2a, A3b, A4b and A4c: %q", computed.titles)
+
+	require.Len(t, depth.Table.Rows, 11)
+	require.LessOrEqual(t, len(depth.Curves), 11)
+	require.Contains(t, svg(t, depth), "conv11")
+	require.Contains(t, depth.Claims[1].Found, "layers; medians conv1 ")
+	require.Equal(t, "L1 norm of the incoming filter", norms.Units.Columns[4].Name)
+	require.Len(t, norms.Units.Rows, 176)
+	require.Contains(t, svg(t, norms), "L1 norm")
 
 	// 2·(2 + 2 + 4·3 + 8·3 + 16·3) feature maps.
 	for _, r := range []*Result{selectivity, information} {
@@ -78,6 +85,73 @@ func TestFiguresOfUnitsEndToEnd(t *testing.T) {
 	}
 	require.Positive(t, scatter.Manifest.Seconds)
 	require.Contains(t, scatter.Manifest.Inputs, "network 1")
+}
+
+func TestResidualNetworks(t *testing.T) {
+	l, computed, _ := open(t, t.TempDir())
+	r := compute(t, l, figure7e(), Options{})
+	require.Equal(t, []string{"layer1.0", "layer2.0", "layer3.0"},
+		[]string{r.Relations.Layers[0].Layer, r.Relations.Layers[1].Layer, r.Relations.Layers[2].Layer}, "outputs of blocks")
+	require.Equal(t, 112, r.Relations.Pooled.N+r.Relations.Pooled.LeftOut)
+	require.Contains(t, r.Caption[2], "a ResNet-8 on mnist10k instead of a ResNet-50 on ImageNet")
+	require.Contains(t, svg(t, r), "Figure 7e. ")
+	n := len(computed.titles)
+	compute(t, l, figureA2b(), Options{})
+	compute(t, l, figureA3a(), Options{})
+	compute(t, l, figureA4d(), Options{})
+	require.Len(t, computed.titles, n, "the units of Figure 7e")
+}
+
+// What figures about residual networks do with a run, which may be any.
+func TestFiguresOfAGivenRun(t *testing.T) {
+	home, ctx := t.TempDir(), context.Background()
+	l, computed, _ := open(t, home)
+	_, err := Compute(ctx, l, "7d", Options{Preset: "quick"})
+	require.ErrorContains(t, err, `no run "resnet20"`)
+	require.ErrorContains(t, err, "`directions import FILE --net resnet20 --data cifar10 --input imagenet --name resnet20`")
+	_, err = Compute(ctx, l, "7d", Options{Preset: "smoke", Run: "mine"})
+	require.ErrorContains(t, err, `run "mine": preset smoke trains a network of its own; presets quick and paper take a run`)
+	_, err = Compute(ctx, l, "7b", Options{Run: "mine"})
+	require.ErrorContains(t, err, `run "mine": this figure trains its own networks; [7d 7e A2b A3a A4d A4e] take a run`)
+	require.Empty(t, computed.titles)
+
+	trained, err := l.Train(ctx, lab.Spec{Data: "mnist10k", Examples: 50, Net: "mlp:6,4", Fit: fit.Spec{Epochs: 2, Evaluate: 2}}, "")
+	require.NoError(t, err)
+	run, err := l.Import(l.WeightsPath(trained.Key), "mlp:6,4", "mnist10k", "")
+	require.NoError(t, err)
+	run, err = l.Keep(ctx, run, "resnet20")
+	require.NoError(t, err)
+	_, err = Compute(ctx, l, "7d", Options{Preset: "quick", Data: "cifar10"})
+	require.ErrorContains(t, err, `data set "cifar10": the run is of mnist10k; leave the data set out`)
+
+	folder := t.TempDir()
+	r, err := Compute(ctx, l, "7d", Options{Preset: "quick", Results: folder, Save: true})
+	require.NoError(t, err)
+	require.Equal(t, []string{"quick", "mnist10k"}, []string{r.Preset, r.Data})
+	require.Equal(t, run.Key, r.Manifest.Inputs["network resnet20"])
+	require.Equal(t, []string{"a mlp:6,4 on mnist10k instead of a ResNet-50 on ImageNet"}, r.Manifest.Narrowing)
+	require.Contains(t, r.Caption[0], "One network (mlp:6,4, test accuracy 0.")
+	require.Contains(t, r.Caption[0], "2,000 test images, also for ablation to zero")
+	require.Len(t, r.Claims, 1)
+	n := len(computed.titles)
+	byName, err := Compute(ctx, l, "7d", Options{Run: run.Key[:8]})
+	require.NoError(t, err)
+	require.Equal(t, r.Manifest.Key, byName.Manifest.Key, "quick is what a run is drawn at, and its name does not matter")
+	require.Len(t, computed.titles, n)
+
+	// Where the run is not there, its committed result is read; but no other one.
+	elsewhere, computed, _ := open(t, t.TempDir())
+	read, err := Compute(ctx, elsewhere, "7d", Options{Preset: "quick", Data: "mnist10k", Results: folder})
+	require.NoError(t, err)
+	require.Equal(t, r.Units, read.Units)
+	require.Empty(t, computed.titles)
+	for _, opt := range []Options{
+		{Preset: "quick", Data: "mnist10k", Results: folder, Recompute: true}, {Preset: "quick", Results: folder, Run: "resnet20"},
+		{Preset: "paper", Data: "mnist10k", Results: folder},
+	} {
+		_, err = Compute(ctx, elsewhere, "7d", opt)
+		require.ErrorContains(t, err, "directions import FILE")
+	}
 }
 
 // reread is a result as another process finds it.
@@ -206,6 +280,34 @@ func TestClaimsOfFigure7(t *testing.T) {
 	require.False(t, earlyNotLate(related(0, -0.5, 0, -0.21), classSelectivity, impact).Passed)
 	require.True(t, earlyNotLate(related(0, -0.5, 0), classSelectivity, impact).Passed, "two layers: one early, one late")
 	require.False(t, earlyNotLate(related(0, -0.5, 0, nan), classSelectivity, impact).Passed, "no late correlation")
+}
+
+func TestClaimOfFigureA2(t *testing.T) {
+	table := func(medians ...any) (t result.Table) {
+		for _, m := range medians {
+			t.Rows = append(t.Rows, []any{"l", 1, 0, nil, m, nil})
+		}
+		return t
+	}
+	by := related(0.4).Pooled
+	c := increasesWithDepth(table(0.1, 0.3, 0.2, 0.5), by)
+	require.True(t, c.Passed)
+	require.Contains(t, c.Found, "ρ = 0.800")
+	require.Contains(t, c.Found, "n = 4 layers; medians l 0.100, l 0.300, l 0.200, l 0.500; depth and class selectivity of single units: ρ = 0.400")
+	require.False(t, increasesWithDepth(table(0.5, 0.3, 0.2, 0.1), by).Passed)
+	require.False(t, increasesWithDepth(table(0.3, 0.4, 0.6, 0.2), by).Passed, "the last is below the first")
+	require.True(t, increasesWithDepth(table(nil, 0.1, 0.2), by).Passed, "a layer without units does not count")
+	c = increasesWithDepth(table(0.1), by)
+	require.False(t, c.Passed)
+	require.Contains(t, c.Found, "no ρ: 1 pairs are too few")
+}
+
+func TestClaimOfFigureA3(t *testing.T) {
+	require.True(t, notPositive(related(0, 0.5), classSelectivity, filterNorm).Passed)
+	c := notPositive(related(0.01, -0.5, -0.3), classSelectivity, filterNorm)
+	require.False(t, c.Passed)
+	require.Contains(t, c.Found, "2 left out; mean of 2 layers -0.400: l1 -0.50, l2 -0.30")
+	require.False(t, notPositive(related(math.NaN(), 0), classSelectivity, filterNorm).Passed)
 }
 
 func TestClaimOfFigure6(t *testing.T) {
