@@ -67,9 +67,9 @@ func convUnits(preset, data string, plain, ablated bool) (specUnits, plan, error
 	units := map[string]int{"smoke": 352, "quick": 704, "paper": 2816}[preset]
 	if ablated {
 		s.Impact = lab.On{Split: "test"}
-		if preset != "paper" { // as many as for training
-			s.Impact.Examples = base.Examples
-			narrowing = append(narrowing, fmt.Sprintf("units ablated on the first %s test images", thousands(base.Examples)))
+		if preset != "paper" {
+			s.Impact.Examples = 500
+			narrowing = append(narrowing, "units ablated on the first 500 test images")
 		}
 	}
 	p := plan{Narrowing: narrowing, Networks: append(append([]lab.Spec{}, s.Networks...), s.Plain...),
