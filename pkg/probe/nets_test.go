@@ -55,7 +55,7 @@ func TestNetworksEqualThePlainPath(t *testing.T) {
 				require.Zero(t, receipt.Mismatches)
 				equalsPlain(t, p, sets, scores, receipt)
 			}
-			for _, to := range []unit.Target{unit.Zero, unit.Mean} {
+			for _, to := range []unit.Target{unit.Zero, unit.Mean, unit.ElementMean} {
 				curve := &asked{sites: p.Sites()}
 				_, err := ablate.Cumulative(context.Background(), curve, ablate.Spec{Sites: names, Points: 7, To: to}, ablate.Options{})
 				require.ErrorIs(t, err, context.Canceled)
