@@ -261,7 +261,7 @@ func TestErrors(t *testing.T) {
 
 func TestList(t *testing.T) {
 	infos := List()
-	require.Len(t, infos, 5)
+	require.Len(t, infos, 6)
 	for _, i := range infos {
 		require.NotEmpty(t, i.Title)
 		require.NotEmpty(t, i.Claim)
