@@ -137,7 +137,7 @@ func TestBadRequests(t *testing.T) {
 		"--repeats is 0, it must be greater than 0":                     {"noise", "net", "--repeats", "0"},
 		"--epochs is 0, it must be greater than 0; leave it out":        {"train", "--epochs", "0"},
 		"--lr is NaN, it must be greater than 0":                        {"train", "--lr", "NaN"},
-		`--to: target "none" is not one of zero, mean, value:NUMBER`:    {"ablate", "net", "--to", "none"},
+		`--to: target "none" is not one of zero, mean, element-mean`:    {"ablate", "net", "--to", "none"},
 		"--to itself would change nothing":                              {"ablate", "net", "--to", "itself"},
 		`--png: cannot draw into "a.jpg": the name must end in .png or`: {"ablate", "net", "--png", "a.jpg"},
 		`--png: cannot draw into "-": the name must end in`:             {"noise", "net", "--png", "-"},

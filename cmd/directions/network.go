@@ -243,7 +243,7 @@ func newAblate(a *app) *cobra.Command {
 				return fmt.Errorf("--to: %w", err)
 			}
 			if spec.To == unit.Itself {
-				return errors.New("--to itself would change nothing; it is one of zero, mean, value:NUMBER")
+				return errors.New("--to itself would change nothing; it is one of zero, mean, element-mean, value:NUMBER")
 			}
 			if orders != "" {
 				if spec.Given, err = readOrderings(orders); err != nil {
@@ -310,7 +310,7 @@ func newAblate(a *app) *cobra.Command {
 	f.IntVar(&spec.Points, "points", 0, "points of the curve, from 0 to all units (default 20)")
 	f.BoolVar(&each, "each", false, "clamp each unit alone, and list the units by what they do to the loss")
 	f.Uint64Var(&spec.Seed, "seed", 1, "seed of the orderings, and of the examples looked at with --within")
-	f.StringVar(&to, "to", "zero", "clamp units to: zero, mean, value:NUMBER")
+	f.StringVar(&to, "to", "zero", "clamp units to: zero, mean, element-mean (each element of a feature map to its own mean), value:NUMBER")
 	f.StringVar(&orders, "orders-file", "", "JSON file with given orderings: {\"sites\": […], \"grid\": […], \"orders\": [[…], …]}")
 	return c
 }

@@ -91,7 +91,7 @@ type plan struct {
 }
 
 func designs() []design {
-	return []design{figure1a(), figure1b(), figure2a(), figure2b(), figure5a(), figure5b()}
+	return []design{figure1a(), figure1b(), figure2a(), figure2b(), figure5a(), figure5b(), figureA1()}
 }
 
 // List names all figures.

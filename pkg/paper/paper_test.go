@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -74,6 +73,12 @@ func small(d design) design {
 			p.Spec = s
 		case spec5b:
 			s.With, s.Without, s.Test.Examples, s.Ablate.Orders, s.Ablate.Points = convNets(false, 2), convNets(true, 2), 30, 3, 4
+			p.Spec = s
+		case specA1:
+			s.Networks = convNets(false, 2)
+			for i := range s.Ablate {
+				s.Ablate[i].Orders, s.Ablate[i].Points = 3, 4
+			}
 			p.Spec = s
 		case spec2:
 			s.Networks, s.Noise.Repeats = nets, 2
@@ -343,59 +348,8 @@ func TestPresetsFollowTheProtocol(t *testing.T) {
 	require.Contains(t, p.Narrowing, "5 noise draws instead of 10")
 }
 
-func TestFigure5aEndToEnd(t *testing.T) {
-	l, _, _ := open(t, t.TempDir())
-	r := compute(t, l, figure5a(), Options{})
-	require.Len(t, r.Curves, 6)
-	require.Equal(t, "0.1, true labels", r.Curves[0].Name)
-	require.Equal(t, "0.3, permuted labels", r.Curves[5].Name)
-	require.Len(t, r.Table.Rows, 6)
-	require.Equal(t, []any{0.3, "permuted"}, r.Table.Rows[5][:2])
-	require.Len(t, r.Claims, 3)
-	require.Len(t, r.Manifest.Inputs, 7)
-	picture := svg(t, r)
-	require.Contains(t, picture, "that fraction of the units")
-	f, err := r.Figure()
-	require.NoError(t, err)
-	for i, p := range dropouts {
-		require.Contains(t, f.Alt(), fmt.Sprintf("Dashed vertical line at %.3g: that fraction of the units of %s", 96*p, r.Curves[3+i].Name))
-	}
-}
-
-func TestClaimsOfDropout(t *testing.T) {
-	// Accuracy 1 → 0 along a line that starts to fall at `from`, on the grid 0, ¼, ½, ¾, 1.
-	falling := func(means ...float64) ablate.Result {
-		return ablate.Result{Fraction: []float64{0, 0.25, 0.5, 0.75, 1}, Mean: means}
-	}
-	early, late := falling(1, 0.6, 0.2, 0.1, 0), falling(1, 1, 0.8, 0.4, 0)
-	require.InDelta(t, 0.25+0.25*0.1/0.4, halfFall(early), 1e-12)
-	require.InDelta(t, 0.5+0.25*0.3/0.4, halfFall(late), 1e-12)
-	require.True(t, math.IsNaN(halfFall(falling(0.8, 0.8, 0.8, 0.8, 0.5))))
-	require.InDelta(t, 0.84, at(early.Fraction, early.Mean, 0.1), 1e-12)
-	require.InDelta(t, 0.05, at(early.Fraction, early.Mean, 0.875), 1e-12)
-
-	middle := falling(1, 0.9, 0.5, 0.3, 0)
-	c := halvesLaterWithDropout([]ablate.Result{early, middle, late})
-	require.True(t, c.Passed)
-	require.Equal(t, "0.312 at dropout 0.1, 0.500 at dropout 0.2, 0.688 at dropout 0.3", c.Found)
-	require.False(t, halvesLaterWithDropout([]ablate.Result{early, late, middle}).Passed)
-	require.False(t, halvesLaterWithDropout([]ablate.Result{early, early, late}).Passed, "equal is not later")
-	require.False(t, halvesLaterWithDropout([]ablate.Result{early, middle, falling(1, 1, 1, 1, 0.6)}).Passed, "never falls")
-
-	// Each has s.d. 0.05·√2, a difference of two 0.1.
-	auc := func(mean float64) ablate.Result {
-		return ablate.Result{AUC: mean, AUCs: []float64{mean - 0.05, mean + 0.05}, Orders: 2}
-	}
-	c = coincide([]ablate.Result{auc(0.7), auc(0.5), auc(0.6)})
-	require.True(t, c.Passed)
-	require.Equal(t, "dropout 0.1 and 0.2: 0.7000 and 0.5000, 2.0 s.d. apart (2 orderings)", c.Found)
-	require.False(t, coincide([]ablate.Result{auc(0.7), auc(0.39), auc(0.6)}).Passed)
-	same := ablate.Result{AUC: 0.5, AUCs: []float64{0.5, 0.5}}
-	require.True(t, coincide([]ablate.Result{same, same, same}).Passed, "equal without any spread")
-}
-
-func TestFigure5bEndToEnd(t *testing.T) {
-	l, _, _ := open(t, t.TempDir())
+func TestFigures5bAndA1EndToEnd(t *testing.T) {
+	l, computed, _ := open(t, t.TempDir())
 	r := compute(t, l, figure5b(), Options{})
 	require.Len(t, r.Curves, 2)
 	for i, name := range []string{"with", "without"} {
@@ -409,6 +363,39 @@ func TestFigure5bEndToEnd(t *testing.T) {
 	require.Len(t, r.Manifest.Inputs, 5)
 	require.Contains(t, r.Manifest.Inputs, "network 2 without batch normalization")
 	require.Contains(t, svg(t, r), "Figure 5b. ")
+
+	computed.titles = nil
+	a := compute(t, l, figureA1(), Options{})
+	require.Len(t, computed.titles, 2*2, "Figure 5b has trained the networks, and ablated to zero: %q", computed.titles)
+	for _, title := range computed.titles {
+		require.Contains(t, title, "ablating")
+	}
+	require.Len(t, a.Curves, 3)
+	require.Equal(t, []string{"zero", "mean of each element", "mean of the map (variant)"},
+		[]string{a.Curves[0].Name, a.Curves[1].Name, a.Curves[2].Name})
+	with := r.Curves[0]
+	with.Name = "zero"
+	require.Equal(t, with, a.Curves[0])
+	require.NotEqual(t, a.Curves[1].Y, a.Curves[0].Y)
+	require.NotEqual(t, a.Curves[1].Y, a.Curves[2].Y)
+	require.Len(t, a.Table.Rows, 6)
+	require.Equal(t, r.Table.Rows[0][4], a.Table.Rows[0][3], "AUC of the first network")
+	require.Equal(t, "Mean over 2 networks (convnet:width=0.03125) × 3 random orderings of the 48 feature maps of conv9 to conv11; "+
+		"40 training images, true labels; means are those over them.", a.Caption[0])
+	require.Equal(t, r.Manifest.Inputs["network 2 with batch normalization"], a.Manifest.Inputs["network 2"])
+	require.Contains(t, a.Claims[1].Test, "in each of 2 networks")
+	require.Contains(t, svg(t, a), "Figure A1. ")
+}
+
+func TestClaimZeroIsLessDamaging(t *testing.T) {
+	zero, mean := []ablate.Result{{AUC: 0.8}, {AUC: 0.7}}, []ablate.Result{{AUC: 0.6}, {AUC: 0.69}}
+	c := zeroIsLessDamaging(zero, mean)
+	require.True(t, c.Passed)
+	require.Equal(t, "in 2 of 2: 0.8000 and 0.6000, 0.7000 and 0.6900", c.Found)
+	mean[1].AUC = 0.7
+	c = zeroIsLessDamaging(zero, mean)
+	require.False(t, c.Passed, "equal is not greater")
+	require.Contains(t, c.Found, "in 1 of 2")
 }
 
 func TestConvNets(t *testing.T) {
@@ -436,6 +423,15 @@ func TestConvNets(t *testing.T) {
 		seeds[s.Fit.InitSeed] = true
 	}
 	require.Len(t, seeds, 4)
+	for _, preset := range presets {
+		p, err = figure5b().plan(preset, "cifar10")
+		require.NoError(t, err)
+		a, err := figureA1().plan(preset, "cifar10")
+		require.NoError(t, err)
+		require.Equal(t, p.Spec.(spec5b).With, a.Spec.(specA1).Networks, "the same runs")
+		require.Equal(t, p.Spec.(spec5b).Ablate, a.Spec.(specA1).Ablate[0])
+		require.Equal(t, 600, a.Passes)
+	}
 }
 
 func TestClaimNormalizedIsMoreRobust(t *testing.T) {
@@ -579,4 +575,5 @@ func ExampleList() {
 	// 2b: Noise on the feature maps of a convolutional network
 	// 5a: Dropout and cumulative ablation of an MLP
 	// 5b: Batch normalization and cumulative ablation
+	// A1: Ablation to zero and to the empirical mean
 }
