@@ -80,6 +80,23 @@ func small(d design) design {
 				s.Ablate[i].Orders, s.Ablate[i].Points = 3, 4
 			}
 			p.Spec = s
+		case specUnits:
+			s.On.Examples = 60
+			if s.Impact != (lab.On{}) {
+				s.Impact.Examples = 30
+			}
+			switch {
+			case strings.HasPrefix(s.Networks[0].Net, "mlp"):
+				s.Networks = instances(nets[0], 2)
+			case strings.HasPrefix(s.Networks[0].Net, "resnet"):
+				s.Networks[0].Examples, s.Networks[0].Fit.Epochs, s.Networks[0].Fit.Evaluate = 20, 1, 1
+			default:
+				s.Networks = convNets(false, 2)
+			}
+			if s.Plain != nil {
+				s.Plain = convNets(true, 2)
+			}
+			p.Spec = s
 		case spec2:
 			s.Networks, s.Noise.Repeats = nets, 2
 			s.Noise.Scales = []float64{0.1, 0.3, 1, 3, 10}
@@ -277,6 +294,11 @@ func TestList(t *testing.T) {
 		require.NoError(t, err)
 		for _, preset := range i.Presets {
 			for _, data := range i.Data {
+				if i.Run && preset != "smoke" {
+					_, err := d.plan(preset, data)
+					require.ErrorContains(t, err, "directions import")
+					continue
+				}
 				p, err := d.plan(preset, data)
 				require.NoError(t, err)
 				require.Equal(t, preset == "paper", len(p.Narrowing) == 0, "the paper's preset leaves nothing out")
@@ -575,5 +597,21 @@ func ExampleList() {
 	// 2b: Noise on the feature maps of a convolutional network
 	// 5a: Dropout and cumulative ablation of an MLP
 	// 5b: Batch normalization and cumulative ablation
+	// 6a: Class selectivity with and without batch normalization
+	// 6b: Mutual information with and without batch normalization
+	// 7a: Class selectivity and impact of the units of an MLP
+	// 7b: Class selectivity and impact of the feature maps of a convolutional network
+	// 7c: Correlation of class selectivity and impact, by layer of a convolutional network
+	// 7d: Class selectivity and impact of the feature maps of a residual network
+	// 7e: Correlation of class selectivity and impact, by block of a residual network
 	// A1: Ablation to zero and to the empirical mean
+	// A2a: Class selectivity by layer of a convolutional network
+	// A2b: Class selectivity by block of a residual network
+	// A3a: Class selectivity and filter norm in a residual network
+	// A3b: Class selectivity and filter norm in a convolutional network
+	// A4a: Mutual information and impact of the units of an MLP
+	// A4b: Mutual information and impact of the feature maps of a convolutional network
+	// A4c: Correlation of mutual information and impact, by layer of a convolutional network
+	// A4d: Mutual information and impact of the feature maps of a residual network
+	// A4e: Correlation of mutual information and impact, by block of a residual network
 }
