@@ -67,7 +67,9 @@ func small(d design) design {
 		case spec5a:
 			for i := range s.True {
 				s.True[i], s.Permuted[i] = nets[0], nets[2]
-				s.True[i].Fit.Dropout, s.Permuted[i].Fit.Dropout = dropouts[i], dropouts[i]
+				for _, n := range []*lab.Spec{&s.True[i], &s.Permuted[i]} {
+					n.Fit.Dropout, n.Fit.Epochs, n.Fit.Evaluate = dropouts[i], 4, 4
+				}
 			}
 			s.Ablate.Orders, s.Ablate.Points = 3, 5
 			p.Spec = s
