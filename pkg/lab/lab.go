@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/seed-ea9a9d67/directions/datasets"
 	"github.com/seed-ea9a9d67/directions/pkg/backend"
@@ -21,15 +22,16 @@ import (
 
 // Options of a Lab. The zero value is what the environment says.
 type Options struct {
-	Home      string       // the store's folder; "": DIRECTIONS_HOME, or the user's data folder
-	Data      []string     // folders with data sets, searched before the store's; nil: those of DIRECTIONS_DATA
-	Backend   string       // see backend.Open; "": GOMLX_BACKEND, or the best there is
-	Progress  Progress     // nil: Silent()
-	Note      func(string) // told in one line what was loaded, resumed or ignored; nil: nobody
-	Recompute bool         // compute results even if the store has them (trained networks are still loaded)
-	Memory    int64        // bytes an evaluation pass may use; 0: a quarter of the machine's memory
-	Verify    int          // see probe.Options
-	Plan      bool         // Note what an analysis is going to do, and how long it will take, before it does
+	Home      string        // the store's folder; "": DIRECTIONS_HOME, or the user's data folder
+	Data      []string      // folders with data sets, searched before the store's; nil: those of DIRECTIONS_DATA
+	Backend   string        // see backend.Open; "": GOMLX_BACKEND, or the best there is
+	Progress  Progress      // nil: Silent()
+	Note      func(string)  // told in one line what was loaded, resumed or ignored; nil: nobody
+	Recompute bool          // compute results even if the store has them (trained networks are still loaded)
+	Memory    int64         // bytes an evaluation pass may use; 0: a quarter of the machine's memory
+	Verify    int           // see probe.Options
+	SaveEvery time.Duration // how often an unfinished training is saved; 0: see fit.Options
+	Plan      bool          // Note what an analysis is going to do, and how long it will take, before it does
 }
 
 // Lab is safe for concurrent use.
