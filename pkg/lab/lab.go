@@ -17,6 +17,7 @@ import (
 
 	"github.com/seed-ea9a9d67/directions/datasets"
 	"github.com/seed-ea9a9d67/directions/pkg/backend"
+	"github.com/seed-ea9a9d67/directions/pkg/probe"
 	"github.com/seed-ea9a9d67/directions/pkg/result"
 )
 
@@ -29,6 +30,7 @@ type Options struct {
 	Note      func(string)  // told in one line what was loaded, resumed or ignored; nil: nobody
 	Recompute bool          // compute results even if the store has them (trained networks are still loaded)
 	Memory    int64         // bytes an evaluation pass may use; 0: a quarter of the machine's memory
+	Share     int           // this process is one of so many that compute here: without Memory, each may use its share of that quarter
 	Verify    int           // see probe.Options
 	SaveEvery time.Duration // how often an unfinished training is saved; 0: see fit.Options
 	Plan      bool          // Note what an analysis is going to do, and how long it will take, before it does
@@ -53,6 +55,9 @@ func Open(opt Options) (*Lab, error) {
 	}
 	if opt.Progress == nil {
 		opt.Progress = Silent()
+	}
+	if opt.Memory == 0 && opt.Share > 1 {
+		opt.Memory = probe.PhysicalMemory() / 4 / int64(opt.Share)
 	}
 	store, err := result.Open(opt.Home)
 	if err != nil {
