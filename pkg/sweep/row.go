@@ -2,6 +2,7 @@ package sweep
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/seed-ea9a9d67/directions/pkg/fit"
 	"github.com/seed-ea9a9d67/directions/pkg/lab"
@@ -80,6 +81,10 @@ func (r Rows) Table() result.Table {
 		}
 		cells := []any{n.Index, row.Status}
 		for _, p := range shown {
+			if p.name == "corrupt_seed" && n.Spec.Corrupt.Fraction == 0 {
+				cells = append(cells, nil) // nothing was drawn
+				continue
+			}
 			cells = append(cells, p.get(n.Spec))
 		}
 		cells = append(cells, orNil(row.Epochs))
@@ -111,39 +116,23 @@ func orNil[T comparable](x T) any {
 	return x
 }
 
-// Main is what of Table fits a terminal: what the networks differ in, and the numbers.
+// Main is what of Table fits a terminal: what sets each network apart, what became of it, and the main numbers.
 func (r Rows) Main() result.Table {
 	all := r.Table()
-	main := result.Table{Title: all.Title}
-	var chosen []int
-	for j, c := range all.Columns {
-		_, isParameter := lookup(c.Name)
-		keep := isParameter == nil && differs(all.Rows, j)
-		switch c.Name {
-		case "network", "status", "train_accuracy", "test_accuracy", "auc", "noise_auc":
-			keep = true
-		}
-		if keep {
-			chosen, main.Columns = append(chosen, j), append(main.Columns, c)
-		}
+	main := result.Table{Title: all.Title, Columns: []result.Axis{{Name: "network"}, {Name: "which"}}}
+	for _, n := range r.Networks {
+		main.Rows = append(main.Rows, []any{n.Index, n.Label})
 	}
-	for _, row := range all.Rows {
-		var cells []any
-		for _, j := range chosen {
-			cells = append(cells, row[j])
+	for j, c := range all.Columns {
+		if !slices.Contains([]string{"status", "train_accuracy", "test_accuracy", "auc", "noise_auc"}, c.Name) {
+			continue
 		}
-		main.Rows = append(main.Rows, cells)
+		main.Columns = append(main.Columns, c)
+		for i, row := range all.Rows {
+			main.Rows[i] = append(main.Rows[i], row[j])
+		}
 	}
 	return main
-}
-
-func differs(rows [][]any, column int) bool {
-	for _, row := range rows {
-		if row[column] != rows[0][column] {
-			return true
-		}
-	}
-	return false
 }
 
 // Tally counts the networks of a sweep by what became of them.

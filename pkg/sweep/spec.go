@@ -15,6 +15,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -132,7 +133,7 @@ func (s Spec) Networks() (networks []Network, repeated int, err error) {
 			labels = append(labels, label(p, value))
 		}
 		for point := range gridSize(s.Grid) {
-			spec, names := drawn, append([]string{}, labels...)
+			spec, names := drawn, make([]string, len(s.Grid))
 			for i, rest := len(s.Grid)-1, point; i >= 0; i-- {
 				axis := s.Grid[i]
 				value := axis.Values[rest%len(axis.Values)]
@@ -141,8 +142,9 @@ func (s Spec) Networks() (networks []Network, repeated int, err error) {
 				if err := p.set(&spec, value); err != nil {
 					return fail(err)
 				}
-				names = append(names, label(p, value))
+				names[i] = label(p, value)
 			}
+			names = append(slices.Clone(labels), names...)
 			n, err := network(spec, s.Analyses)
 			if err != nil {
 				return fail(fmt.Errorf("network with %s: %w", strings.Join(names, ", "), err))
