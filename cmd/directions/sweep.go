@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -84,18 +85,19 @@ func (s *shard) Set(text string) error {
 }
 
 func newSweepRun(a *app) *cobra.Command {
-	workers, part := 1, shard{}
+	workers, part, batch := 1, shard{}, &slurmFlags{}
 	c := &cobra.Command{
 		Use:   "run SPEC",
 		Short: "Compute what is missing of a sweep",
 		Long: "Train and analyse the networks that have no row yet, in worker processes on this machine. Any number of these commands\n" +
-			"may run at a time on one store, on several machines: each network is computed by one of them, and taken over by another\n" +
-			"if its worker dies. With --shard, only every n-th network is looked at: for schedulers that know no shared store.",
+			"may run at a time on one store, on several machines: each network is computed by one of them, and taken over by\n" +
+			"another if its worker dies. With --slurm the tasks of an array job are the workers: nobody coordinates them, and\n" +
+			"they may be requeued or lost. With --shard only every n-th network is looked at, for other schedulers.",
 		Example: "  directions sweep run smoke\n  directions sweep run lr-batch.yaml --workers 4\n" +
-			"  directions sweep run lr-batch.yaml --shard 1/8",
+			"  directions sweep run lr-batch.yaml --slurm --partition short --time 2:00:00 --array-size 16",
 		Args: one(specArgument),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := positive(cmd, "workers"); err != nil {
+			if err := cmp.Or(positive(cmd, "workers"), batch.check()); err != nil {
 				return err
 			}
 			if a.recompute {
@@ -112,12 +114,16 @@ func newSweepRun(a *app) *cobra.Command {
 			if s.Repeated > 0 {
 				l.Note("%d combinations describe a network that is in the sweep already; they are left out", s.Repeated)
 			}
+			if batch.on {
+				return a.runSlurm(cmd.Context(), s, batch)
+			}
 			return a.runLocal(cmd.Context(), s, workers, part.Shard)
 		},
 	}
 	f := c.Flags()
 	f.IntVar(&workers, "workers", 1, "processes that compute at a time; XLA uses all cores in each, so more than one pays for small networks")
 	f.Var(&part, "shard", "look at every n-th network only, beginning with the i-th: 1/8, …, 8/8")
+	batch.flags(c)
 	return c
 }
 
@@ -150,6 +156,11 @@ func (a *app) runLocal(ctx context.Context, s *sweep.Sweep, workers int, part sw
 		}
 	}
 	fmt.Print(rows.Main().Text())
+	return failures(s, rows)
+}
+
+// failures tells how a sweep ended; it is an error if networks failed.
+func failures(s *sweep.Sweep, rows sweep.Rows) error {
 	fmt.Fprintln(os.Stderr, rows.Tally())
 	if n := rows.Tally().Failed; n > 0 {
 		return fmt.Errorf("%d networks of sweep %s failed; `directions sweep status %s` says why, `directions sweep retry %s` has them tried again",
@@ -212,6 +223,11 @@ func newSweepWork(a *app) *cobra.Command {
 				a.progress, a.note = watch.Progress(), watch.Note
 			}
 			a.share = share
+			if a.memory == 0 { // what Slurm gives a task, in MiB, may be far less than the machine has
+				if given, err := strconv.ParseInt(os.Getenv("SLURM_MEM_PER_NODE"), 10, 64); err == nil && given > 0 {
+					a.memory = max(given/4, 1)
+				}
+			}
 			l, err := a.open()
 			if err != nil {
 				return err
@@ -253,7 +269,7 @@ func newSweepStatus(a *app) *cobra.Command {
 }
 
 // status prints how far a sweep is.
-func status(_ context.Context, s *sweep.Sweep) error {
+func status(ctx context.Context, s *sweep.Sweep) error {
 	rows, err := s.Rows()
 	if err != nil {
 		return err
@@ -262,10 +278,16 @@ func status(_ context.Context, s *sweep.Sweep) error {
 	if err != nil {
 		return err
 	}
-	tally := rows.Tally()
-	fmt.Printf("Sweep %s: %s\n", s.ID, tally)
-	working := result.Table{Title: "\nIn work", Columns: []result.Axis{{Name: "network"}, {Name: "which"}, {Name: "worker"}, {Name: "what"}}}
-	bad := result.Table{Title: "\nNot done", Columns: []result.Axis{{Name: "network"}, {Name: "which"}, {Name: "status"}, {Name: "error"}}}
+	all, note, err := tasks(ctx, s)
+	if err != nil {
+		return err
+	}
+	state, networks := map[string]string{}, map[string][]string{} // by task
+	for _, t := range all {
+		state[t.ID] = t.State
+	}
+	working := result.Table{Title: "In work", Columns: []result.Axis{{Name: "network"}, {Name: "which"}, {Name: "worker"}, {Name: "what"}}}
+	bad := result.Table{Title: "Not done", Columns: []result.Axis{{Name: "network"}, {Name: "which"}, {Name: "status"}, {Name: "error"}}}
 	for i, n := range s.Networks {
 		if row := rows.Rows[i]; row != nil {
 			if row.Status != sweep.Done {
@@ -273,19 +295,30 @@ func status(_ context.Context, s *sweep.Sweep) error {
 			}
 			continue
 		}
-		if h, ok := holders[n.Index]; ok {
-			note := h.Note
-			if !h.Alive {
-				note = fmt.Sprintf("no sign of life for %s; will be taken over", lab.Clock(h.Silent))
-			}
-			working.Rows = append(working.Rows, []any{n.Index, n.Label, h.String(), note})
+		h, ok := holders[n.Index]
+		if !ok {
+			continue
+		}
+		what := h.Note
+		task := strings.TrimPrefix(h.Label, sweep.TaskPrefix)
+		if h.Alive {
+			networks[task] = append(networks[task], fmt.Sprint(n.Index))
+		} else {
+			what = fmt.Sprintf("no sign of life for %s; will be taken over", lab.Clock(h.Silent))
+		}
+		if state[task] != "" {
+			what = strings.TrimSuffix(state[task]+"; "+what, "; ")
+		}
+		working.Rows = append(working.Rows, []any{n.Index, n.Label, h.String(), what})
+	}
+	fmt.Printf("Sweep %s: %s\n", s.ID, rows.Tally())
+	for _, t := range []result.Table{working, bad, taskTable(all, networks)} {
+		if len(t.Rows) > 0 {
+			fmt.Printf("\n%s", t.Text())
 		}
 	}
-	for _, t := range []result.Table{working, bad} {
-		if len(t.Rows) > 0 {
-			fmt.Println()
-			fmt.Print(t.Text())
-		}
+	if note != "" {
+		fmt.Println("\n" + note)
 	}
 	return nil
 }
@@ -426,7 +459,7 @@ func newSweepList(a *app) *cobra.Command {
 				bad = append(bad, err)
 			}
 			fmt.Print(t.Text())
-			presets := result.Table{Title: "\nPresets", Columns: []result.Axis{{Name: "preset"}, {Name: "networks"}, {Name: "net"}, {Name: "data"}, {Name: "varied"}}}
+			presets := result.Table{Title: "Presets", Columns: []result.Axis{{Name: "preset"}, {Name: "networks"}, {Name: "net"}, {Name: "data"}, {Name: "varied"}}}
 			for _, p := range sweep.Presets() {
 				networks, _, err := p.Networks()
 				if err != nil {
@@ -438,8 +471,7 @@ func newSweepList(a *app) *cobra.Command {
 				}
 				presets.Rows = append(presets.Rows, []any{p.Name, len(networks), p.Base.Net, p.Base.Data, strings.Join(varied, ", ")})
 			}
-			fmt.Println()
-			fmt.Print(presets.Text())
+			fmt.Printf("\n%s", presets.Text())
 			return errors.Join(bad...)
 		},
 	}

@@ -303,5 +303,8 @@ func TaskLabel() string {
 	if job == "" || task == "" {
 		return ""
 	}
-	return fmt.Sprintf("task %s_%s", job, task)
+	return TaskPrefix + job + "_" + task
 }
+
+// TaskPrefix begins the label of a worker that is a task of an array job; job and task follow, as in 12_3.
+const TaskPrefix = "task "
