@@ -273,7 +273,8 @@ func (l *Lab) Runs() ([]*Run, error) {
 	return runs, errors.Join(bad...)
 }
 
-// Find returns the finished run with this name, key or beginning of a key (at least 4 digits).
+// Find returns the finished run with this name, key or beginning of a key (at least 4 digits), or with "@" and an epoch
+// behind it a checkpoint of that run.
 func (l *Lab) Find(name string) (*Run, error) {
 	runs, err := l.Runs()
 	var found []*Run
@@ -289,6 +290,13 @@ func (l *Lab) Find(name string) (*Run, error) {
 	case 1:
 		return found[0], nil
 	case 0:
+		if run, epoch, ok := atEpoch(name); ok {
+			r, err := l.Find(run)
+			if err != nil {
+				return nil, err
+			}
+			return l.Checkpoint(r, epoch)
+		}
 		if err != nil {
 			return nil, err
 		}
