@@ -294,7 +294,7 @@ func (n *network) findInput() error {
 	}
 	if !n.input.known || len(n.input.shape) < 2 || len(n.input.shape) > 4 {
 		return fmt.Errorf("its input %q has shape %s; images are [batch, channels, height, width], [batch, height, width, channels], "+
-			"[batch, height, width] or [batch, pixels]", n.input.name, dims(n.input.shape))
+			"[batch, height, width] or [batch, pixels]", n.input.name, Dims(n.input.shape))
 	}
 	if n.input.shape[0] > 0 {
 		n.fixed = n.input.shape[0]
@@ -304,8 +304,8 @@ func (n *network) findInput() error {
 	return nil
 }
 
-// dims spells a shape; what is not fixed in the file is "?".
-func dims(shape []int) string {
+// Dims spells a shape; what is not fixed in the file is "?".
+func Dims(shape []int) string {
 	var s []string
 	for _, d := range shape {
 		if d < 0 {

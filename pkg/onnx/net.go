@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -45,25 +46,26 @@ type fitted struct {
 	prob   bool  // what is taken as logits are probabilities: their logarithm is
 }
 
-// Net makes the model a network for images [height, width, channels] of so many classes. Sites is what the network offers,
-// in the order of the file.
-func (m *Model) Net(image []int, classes int) (nets.Net, []Site, error) {
-	fail := func(err error) (nets.Net, []Site, error) { return nets.Net{}, nil, err }
-	layout, sample, err := m.fit(image)
-	if err != nil {
-		return fail(err)
-	}
-	f, err := m.sketch(layout, sample)
-	if err != nil {
-		return fail(err)
+// Net makes the model a network for images [height, width, channels] of so many classes. Its sites are those of Inspect.
+func (m *Model) Net(image []int, classes int) (nets.Net, error) {
+	m.fitting.Lock()
+	defer m.fitting.Unlock()
+	f := m.fits[fmt.Sprint(image)]
+	if f == nil {
+		layout, sample, err := m.fit(image)
+		if err != nil {
+			return nets.Net{}, err
+		}
+		if f, err = m.sketch(layout, sample); err != nil {
+			return nets.Net{}, err
+		}
+		m.fits[fmt.Sprint(image)] = f
 	}
 	if got := product(f.logits); got != classes {
-		return fail(fmt.Errorf("the network tells %d classes apart (its output is [batch, %d]), the data set has %d", got, got, classes))
+		return nets.Net{}, fmt.Errorf("the network tells %d classes apart (its output is [batch, %d]), the data set has %d", got, got, classes)
 	}
-	if m.doubt || m.fixed > 0 {
-		if err := f.try(); err != nil {
-			return fail(err)
-		}
+	if len(f.sites) == 0 {
+		return nets.Net{}, errors.New("the network has no hidden units: nothing lies between its input and its logits")
 	}
 	net := nets.Net{Name: m.opt.String(), Image: slices.Clone(image), Classes: classes, Graph: f.graph}
 	for _, s := range f.sites {
@@ -71,10 +73,7 @@ func (m *Model) Net(image []int, classes int) (nets.Net, []Site, error) {
 			net.Default = append(net.Default, s.Name)
 		}
 	}
-	if len(f.sites) == 0 {
-		return fail(fmt.Errorf("the network has no hidden units: nothing lies between its input and its logits"))
-	}
-	return net, f.sites, nil
+	return net, nil
 }
 
 // Inspect tells what the file holds. image is the shape of images [height, width, channels]; nil takes it from the file,
@@ -90,7 +89,7 @@ func (m *Model) Inspect(image []int) (Info, error) {
 		}
 	} else if slices.Contains(sample, -1) {
 		return info, fmt.Errorf("its input %q has shape %s, so the shapes of its tensors depend on the images; say which: --data NAME",
-			m.input.name, dims(m.input.shape))
+			m.input.name, Dims(m.input.shape))
 	}
 	if layout == "" && len(sample) == 3 {
 		switch { // a guess, for the axis of the units of what comes before the first convolution
@@ -103,11 +102,6 @@ func (m *Model) Inspect(image []int) (Info, error) {
 	f, err := m.sketch(layout, sample)
 	if err != nil {
 		return info, err
-	}
-	if m.doubt || m.fixed > 0 {
-		if err := f.try(); err != nil {
-			return info, err
-		}
 	}
 	info.Layout, info.Sites = layout, f.sites
 	info.Output.Shape = append([]int{-1}, f.logits...)
@@ -166,7 +160,7 @@ func (m *Model) fit(image []int) (layout string, sample []int, err error) {
 			asked = " in layout " + m.opt.Layout
 		}
 		return "", nil, fmt.Errorf("the network takes %s in its input %q, images of the data set are [%d, %d, %d] "+
-			"(height, width, channels)%s: this does not fit", dims(append([]int{-1}, shape...)), m.input.name, h, w, c, asked)
+			"(height, width, channels)%s: this does not fit", Dims(append([]int{-1}, shape...)), m.input.name, h, w, c, asked)
 	case 1:
 		for l, s := range can {
 			return l, s, nil
@@ -174,7 +168,7 @@ func (m *Model) fit(image []int) (layout string, sample []int, err error) {
 	}
 	return "", nil, fmt.Errorf("images [%d, %d, %d] fit the input %q %s in two ways; say which it is: --layout nchw "+
 		"(channels first, as PyTorch has it) or --layout nhwc (channels last, as Keras has it)", h, w, c, m.input.name,
-		dims(append([]int{-1}, shape...)))
+		Dims(append([]int{-1}, shape...)))
 }
 
 // limit is the number of elements that no tensor of one example may have.
@@ -228,7 +222,7 @@ func (m *Model) sketch(layout string, sample []int) (*fitted, error) {
 		if declared := m.sizes[name]; len(declared) == s.Rank() { // padding may have been computed from it
 			for axis := 1; axis < s.Rank(); axis++ {
 				if declared[axis] > 0 && declared[axis] != s.Dimensions[axis] {
-					return nil, fmt.Errorf("tensor %q has shape %v, the file says %s", name, s.Dimensions, dims(declared))
+					return nil, fmt.Errorf("tensor %q has shape %v, the file says %s", name, s.Dimensions, Dims(declared))
 				}
 			}
 		}
@@ -253,6 +247,9 @@ func (m *Model) sketch(layout string, sample []int) (*fitted, error) {
 		f.sites = append(f.sites, Site{Name: name, Op: op[name], Shape: dimensions[name][1:], Axis: axis,
 			Units: dimensions[name][axis], Default: defaults[name]})
 	}
+	if m.doubt || m.fixed > 0 {
+		return f, f.try()
+	}
 	return f, nil
 }
 
@@ -272,7 +269,7 @@ func (m *Model) shapes(examples int, sample []int, names []string) (found map[st
 		model.SetStore(g, store)
 		x := graph.Parameter(g, "images", shapes.Make(dtypes.Float32, append([]int{examples}, sample...)...))
 		nodes := m.call(store.RootScope(), x, names)
-		seen := map[graph.NodeId]bool{}
+		seen := map[graph.NodeId]bool{x.Id(): true}
 		for i, n := range nodes {
 			found[names[i]], same[names[i]] = n.Shape(), seen[n.Id()]
 			seen[n.Id()] = true

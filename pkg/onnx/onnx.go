@@ -97,6 +97,8 @@ type Model struct {
 	params   []param
 	building sync.Mutex // the library's model keeps notes while it builds a graph
 	built    onnx.Model
+	fitting  sync.Mutex
+	fits     map[string]*fitted // by the shape of an image
 }
 
 // param is an initializer that is a parameter of the network.
@@ -180,7 +182,7 @@ func Read(data []byte, opt Options) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{opt: opt}
+	m := &Model{opt: opt, fits: map[string]*fitted{}}
 	if m.network, err = read(f, opt.Output); err != nil {
 		return nil, err
 	}

@@ -51,7 +51,7 @@ type runner struct {
 }
 
 func (s sample) runner(t *testing.T, m *Model, b *backend.Backend, edited string) runner {
-	net, _, err := m.Net(s.Image, len(s.Logits[0]))
+	net, err := m.Net(s.Image, len(s.Logits[0]))
 	require.NoError(t, err)
 	require.NoError(t, net.Check(b.Engine, m.Weights()))
 	store, err := nets.NewStore(m.Weights())
