@@ -206,7 +206,13 @@ func (m *Model) sketch(layout string, sample []int) (*fitted, error) {
 		return a.Rank() >= 2 && a.DType == dtypes.Float32 && a.Dimensions[0] == 2 && b.Dimensions[0] == 3 &&
 			slices.Equal(a.Dimensions[1:], b.Dimensions[1:])
 	}
-	if !perExample(m.logits) {
+	wide := 0 // axes, of which classes are one
+	for _, d := range two[m.logits].Dimensions {
+		if d > 1 {
+			wide++
+		}
+	}
+	if !perExample(m.logits) || wide > 2 {
 		fixed := ""
 		if m.fixed > 0 {
 			fixed = fmt.Sprintf("; the file is made for batches of %d: export it with a batch of any size "+

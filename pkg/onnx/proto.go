@@ -114,13 +114,16 @@ type value struct {
 	known bool  // there is a shape
 }
 
+// errCut is the error of bytes that are not a protocol buffer.
+var errCut = errors.New("the file is cut short or damaged, or not an ONNX model")
+
 // fields calls f for each field of a protocol buffer message. Of a varint or fixed number, n has the bits; of anything
 // else, text has the bytes.
 func fields(b []byte, f func(num protowire.Number, n uint64, text []byte) error) error {
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeTag(b)
 		if n < 0 {
-			return protowire.ParseError(n)
+			return errCut
 		}
 		b = b[n:]
 		var bits uint64
@@ -140,7 +143,7 @@ func fields(b []byte, f func(num protowire.Number, n uint64, text []byte) error)
 			n = protowire.ConsumeFieldValue(num, typ, b)
 		}
 		if n < 0 {
-			return protowire.ParseError(n)
+			return errCut
 		}
 		b = b[n:]
 		if err := f(num, bits, text); err != nil {
@@ -158,7 +161,7 @@ func varints(to []int64, n uint64, packed []byte) ([]int64, error) {
 	for len(packed) > 0 {
 		x, n := protowire.ConsumeVarint(packed)
 		if n < 0 {
-			return nil, protowire.ParseError(n)
+			return nil, errCut
 		}
 		to, packed = append(to, int64(x)), packed[n:]
 	}
@@ -206,7 +209,7 @@ func decode(data []byte) (*file, error) {
 	case err != nil:
 		return nil, err
 	case graphs != 1 || len(f.graph.outputs) == 0:
-		return nil, errors.New("it has no graph with an output: the file is cut short, or not an ONNX model")
+		return nil, fmt.Errorf("it has no graph with an output: %w", errCut)
 	case f.opset < 7 || f.opset > 30:
 		return nil, fmt.Errorf("its operator set is version %d; 7 to 30 can be read (onnx.version_converter changes it)", f.opset)
 	}
