@@ -68,7 +68,7 @@ func (l *Lab) probe(ctx context.Context, r *Run, on On, opt probe.Options) (*pro
 	if err != nil {
 		return nil, err
 	}
-	net, err := r.Spec.network(data.Shape, len(classes))
+	net, err := r.network(data.Shape, len(classes))
 	if err != nil {
 		return nil, err
 	}
@@ -289,7 +289,11 @@ func (r *Run) sites(asked []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	net, err := r.Spec.network(e.Shape, len(e.Classes))
+	net, err := r.network(e.Shape, len(e.Classes))
+	if err == nil && r.model != nil && net.Default == nil {
+		err = fmt.Errorf("%s: no activation function is found in the file, so the sites to analyse must be named (--sites); "+
+			"`directions inspect` lists what there is", r.Label())
+	}
 	return net.Default, err
 }
 
