@@ -8,19 +8,28 @@ dir=$(mktemp -d)
 pids=()
 # Every daemon runs in the foreground of a shell of ours, so its number is known, and it ends with this script.
 stop() {
-	local pid
-	[ ! -f "$dir/slurm.conf" ] || scancel --name="${name:-none}" >/dev/null 2>&1 || true
-	for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-	for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
-	[ -n "${KEEP:-}" ] && echo "kept: $dir" || rm -rf "$dir"
+	local i
+	if [ -n "${job:-}" ]; then
+		scancel "$job" >/dev/null 2>&1 || true
+		for i in $(seq 100); do
+			[ -n "$(squeue --noheader --jobs="$job" 2>/dev/null)" ] || break
+			sleep 0.3
+		done
+	fi
+	for ((i = ${#pids[@]} - 1; i >= 0; i--)); do # munged last: the others cannot end in peace without it
+		kill "${pids[i]}" 2>/dev/null || true
+		wait "${pids[i]}" 2>/dev/null || true
+	done
+	[ -z "${KEEP:-}" ] || { echo "kept: $dir" && return; }
+	rm -rf "$dir"
 }
 trap stop EXIT
 die() {
 	echo "slurm: $1" >&2
-	tail -n 20 "$dir"/*.log "$dir"/home/sweeps/*/slurm/*.log >&2 2>/dev/null || true
+	for log in "$dir"/*.log "$dir"/home/sweeps/*/slurm/*.log; do echo "== $log" && tail -n 20 "$log"; done >&2 || true
 	exit 1
 }
-# until_true SECONDS WHAT COMMAND...
+# until_true SECONDS WHAT COMMAND...: on a quiet machine all of it takes half a minute; the limits are for a busy one.
 until_true() {
 	local end=$((SECONDS + $1)) what=$2
 	shift 2
@@ -39,7 +48,7 @@ chmod 600 "$dir/munge/key"
 munged --foreground --socket="$dir/munge/socket" --key-file="$dir/munge/key" --pid-file="$dir/munge/pid" \
 	--seed-file="$dir/munge/seed" --log-file="$dir/munge.log" >"$dir/munged.log" 2>&1 &
 pids+=($!)
-until_true 10 "munged answers" munge --no-input --socket="$dir/munge/socket"
+until_true 30 "munged answers" munge --no-input --socket="$dir/munge/socket"
 
 read -r port1 port2 < <(python3 -c 'import socket
 s = [socket.socket() for _ in range(2)]
@@ -69,7 +78,6 @@ SwitchType=switch/none
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 ReturnToService=2
-KillWait=5
 MinJobAge=600
 SlurmdParameters=config_overrides
 NodeName=$node NodeAddr=127.0.0.1 CPUs=4 RealMemory=1000 State=UNKNOWN
@@ -80,14 +88,14 @@ slurmctld -D -c >"$dir/slurmctld.log" 2>&1 &
 pids+=($!)
 slurmd -D -N "$node" >"$dir/slurmd.log" 2>&1 &
 pids+=($!)
-until_true 20 "the node is idle" bash -c '[ "$(sinfo --noheader --format=%T)" = idle ]'
+until_true 60 "the node is idle" bash -c '[ "$(sinfo --noheader --format=%T)" = idle ]'
 
 # ---- a sweep -------------------------------------------------------------------------------------------------------
 
 cat >"$dir/tiny.yaml" <<END
 examples: 300
 net: mlp:12,8
-epochs: 150
+epochs: 100
 batch: 10
 grid: {lr: [0.05, 0.1], seed: [1, 2, 3]}
 ablation: {orders: 2, points: 5}
@@ -102,16 +110,15 @@ job=$(sed -n 's/^Submitted job \([0-9]*\):.*/\1/p' submitted)
 status() { "$program" sweep status tiny.yaml; }
 works() { status | grep -q "(task ${job}_$1) .*RUNNING"; }
 state() { squeue --noheader --array --jobs="$job" --states=all --format='%K %T' | sed -n "s/^$1 //p"; }
-name=directions-$(basename "$(dirname "$(dirname "$dir"/home/sweeps/*/slurm/*.sh)")")
 
 # Task 0 is killed without warning, as if its node had failed; task 1 is requeued by Slurm. Both were in a network.
-until_true 20 "two tasks work" bash -c "$(declare -f status works); program=$program job=$job; works 0 && works 1"
+until_true 60 "two tasks work" bash -c "$(declare -f status works); program=$program job=$job; works 0 && works 1"
 status
 pid=$(status | sed -n "s/.* process \([0-9]*\) on .* (task ${job}_0).*/\1/p" | head -n 1)
 case $(tr '\0' ' ' <"/proc/$pid/cmdline") in "$program sweep work"*) kill -9 "$pid" ;; *) die "process $pid is none of ours" ;; esac
 scontrol requeue "${job}_1"
-until_true 50 "all networks have a row" bash -c "[ -z \"\$('$program' sweep missing tiny.yaml)\" ]"
-until_true 15 "all tasks have ended" bash -c "[ -z \"\$(squeue --noheader --jobs=$job)\" ]"
+until_true 240 "all networks have a row" bash -c "[ -z \"\$('$program' sweep missing tiny.yaml)\" ]"
+until_true 60 "all tasks have ended" bash -c "[ -z \"\$(squeue --noheader --jobs=$job)\" ]"
 status
 [ "$(scontrol show job "${job}_1" | sed -n 's/.*Restarts=\([0-9]*\).*/\1/p')" = 1 ] || die "task 1 was not restarted"
 [ "$(state 0)" = FAILED ] || die "task 0 is $(state 0), not FAILED: it was not killed"
