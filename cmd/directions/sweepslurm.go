@@ -88,6 +88,9 @@ func (a *app) runSlurm(ctx context.Context, s *sweep.Sweep, f *slurmFlags) error
 		fmt.Print(script)
 		return nil
 	}
+	if err := s.Keep(); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(filepath.Dir(job.Log), 0o755); err != nil {
 		return err
 	}

@@ -184,7 +184,7 @@ func Tasks(ctx context.Context, name string, jobs []string) (tasks []Task, note 
 	for _, t := range tasks {
 		known[t.ID] = true
 	}
-	out, err = run(ctx, "", "sacct", "--allocations", "--noheader", "--parsable2", "--array", "--jobs="+strings.Join(jobs, ","),
+	out, err = run(ctx, "", "sacct", "--allocations", "--noheader", "--parsable2", "--jobs="+strings.Join(jobs, ","),
 		"--format=JobID,State,NodeList,Elapsed,Reason")
 	if err != nil {
 		return tasks, "tasks that have ended are not shown: " + err.Error(), nil

@@ -35,6 +35,9 @@ func (s *Sweep) Local(ctx context.Context, opt LocalOptions) error {
 	if err := opt.Shard.Check(); err != nil {
 		return fmt.Errorf("sweep %s: %w", s.Name, err)
 	}
+	if err := s.Keep(); err != nil {
+		return err
+	}
 	g := &gang{sweep: s, opt: opt}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -40,7 +40,7 @@ type record struct {
 	Networks []lab.Spec `json:"networks"`
 }
 
-// Open expands a sweep and keeps it in the lab's store, under an ID of its name and content.
+// Open expands a sweep, for work in the lab's store, under an ID of its name and content.
 func Open(l *lab.Lab, spec Spec) (*Sweep, error) {
 	networks, repeated, err := spec.Networks()
 	if err != nil {
@@ -52,20 +52,30 @@ func Open(l *lab.Lab, spec Spec) (*Sweep, error) {
 		return nil, err
 	}
 	s.ID = fmt.Sprintf("%s-%s", s.Name, key[:8])
+	return s, s.open()
+}
+
+// Keep writes the sweep into the store, where Find finds it. Work and Local do so by themselves.
+func (s *Sweep) Keep() error {
+	if _, err := os.Stat(s.file()); err == nil {
+		return nil
+	}
 	if err := os.MkdirAll(s.Dir(), 0o755); err != nil {
-		return nil, fmt.Errorf("sweep %s: %w", s.Name, err)
+		return fmt.Errorf("sweep %s: %w", s.Name, err)
 	}
 	r := record{Name: s.Name, Analyses: s.Analyses}
-	for _, n := range networks {
+	for _, n := range s.Networks {
 		r.Labels, r.Networks = append(r.Labels, n.Label), append(r.Networks, n.Spec)
 	}
-	if _, err := os.Stat(s.file()); errors.Is(err, fs.ErrNotExist) {
-		m := result.Manifest{Key: key, Config: fmt.Sprintf("sweep %s", s.Name), Versions: result.Versions()}
-		if err := result.WriteResultFile(s.file(), m, r); err != nil {
-			return nil, fmt.Errorf("sweep %s: %w", s.Name, err)
-		}
+	key, err := s.key()
+	if err != nil {
+		return fmt.Errorf("sweep %s: %w", s.Name, err)
 	}
-	return s, s.open()
+	m := result.Manifest{Key: key, Config: "sweep " + s.Name, Versions: result.Versions()}
+	if err := result.WriteResultFile(s.file(), m, r); err != nil {
+		return fmt.Errorf("sweep %s: %w", s.Name, err)
+	}
+	return nil
 }
 
 // key hashes what determines the rows.

@@ -52,6 +52,9 @@ func (s *Sweep) Work(ctx context.Context, opt WorkOptions) error {
 	if err := opt.Shard.Check(); err != nil {
 		return fail(err)
 	}
+	if err := s.Keep(); err != nil {
+		return err
+	}
 	if opt.Deaths == 0 {
 		opt.Deaths = Deaths
 	}

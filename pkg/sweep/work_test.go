@@ -152,6 +152,11 @@ func TestWork(t *testing.T) {
 	changed.Analyses.Ablate.Orders = 3
 	require.Equal(t, "4 networks: 0 done, 4 missing", rows(t, opened(t, l, changed)).Tally().String())
 
+	_, err = Find(l, more.ID)
+	require.ErrorContains(t, err, "no sweep", "nobody has worked on it")
+	require.NoError(t, more.Keep())
+	require.NoError(t, opened(t, l, changed).Keep())
+
 	// A sweep is found again by its ID, and by the beginning of it if that is clear.
 	found, err := Find(l, s.ID)
 	require.NoError(t, err)
