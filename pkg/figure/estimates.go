@@ -28,12 +28,14 @@ type EstimateOptions struct {
 	Y       result.Axis
 	Pooled  *Estimate // of all together: to the right, set apart; nil: none
 	Band    string    // what the bars are: "95 % bootstrap interval over 4 networks"; empty: there are none
-	Style   Style
+	// YMin and YMax are the ends of the vertical axis, further apart if something is beyond them. Both 0: as wide as numbers
+	// and bars need, with 0.
+	YMin, YMax float64
+	Style      Style
 }
 
 // Estimates draws numbers side by side in the order given, each with a bar from Lo to Hi if there is a Band, over a line at
-// 0. The vertical axis covers −1 to 1 if all is within, as for correlations. Where names take too much room, what they
-// begin with alike is left out, and stands in the axis label.
+// 0. Where names take too much room, what they begin with alike is left out, and stands in the axis label.
 //
 // At least one estimate with a name is needed; those that are not missing must be finite with Lo ≤ Hi, or Lo and Hi both
 // NaN for no bar.
@@ -63,6 +65,9 @@ type estimateFigure struct {
 func (f *estimateFigure) check(n int) error {
 	if err := f.opt.Style.check(); err != nil {
 		return err
+	}
+	if !finite(f.opt.YMin) || !finite(f.opt.YMax) || f.opt.YMin > f.opt.YMax {
+		return fmt.Errorf("vertical axis from YMin %v to YMax %v: YMin must be the smaller one", f.opt.YMin, f.opt.YMax)
 	}
 	if n == 0 {
 		return fmt.Errorf("no estimates given, at least one is needed")
@@ -138,7 +143,7 @@ func common(names []string) string {
 }
 
 func (f *estimateFigure) yAxis() axis {
-	lo, hi := -1., 1.
+	lo, hi := min(f.opt.YMin, 0), max(f.opt.YMax, 0)
 	for _, e := range f.all {
 		if !e.Missing {
 			lo, hi = min(lo, e.Value), max(hi, e.Value)
@@ -146,6 +151,11 @@ func (f *estimateFigure) yAxis() axis {
 		if f.barred(e) {
 			lo, hi = min(lo, e.Lo), max(hi, e.Hi)
 		}
+	}
+	lo, hi = apart(lo, hi)
+	if f.opt.YMin == 0 && f.opt.YMax == 0 {
+		minor := linearStep(lo, hi, false) / 2 // to the next tick on either side
+		lo, hi = minor*math.Floor(lo/minor+1e-9), minor*math.Ceil(hi/minor-1e-9)
 	}
 	return axis{label: label(f.opt.Y), lo: lo, hi: hi, ticks: linearTicks(lo, hi, false)}
 }

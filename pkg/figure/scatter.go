@@ -127,11 +127,11 @@ func (f *scatter) lineStyle(i int) draw.LineStyle {
 	for _, d := range dashes(i) {
 		pattern = append(pattern, d*f.unit())
 	}
-	return draw.LineStyle{Color: f.colours[i], Width: 1.8 * f.unit(), Dashes: pattern}
+	return draw.LineStyle{Color: f.colours[i], Width: 1.5 * f.unit(), Dashes: pattern}
 }
 
 func (f *scatter) pooledStyle() draw.LineStyle {
-	return draw.LineStyle{Color: black, Width: 1.8 * f.unit(), Dashes: []vg.Length{5 * f.unit(), 3 * f.unit()}}
+	return draw.LineStyle{Color: black, Width: 1.5 * f.unit(), Dashes: []vg.Length{5 * f.unit(), 3 * f.unit()}}
 }
 
 // paintAll draws the points, of all clouds in turn so that none hides another one, then the lines.
@@ -160,7 +160,7 @@ func (f *scatter) paintAll(c draw.Canvas, x, y func(float64) vg.Length) {
 		lines, styles = append(lines, ends(f.opt.Pooled, r[0], r[1])), append(styles, f.pooledStyle())
 	}
 	for _, line := range lines { // a white casing, so that lines are seen over the points
-		c.StrokeLines(draw.LineStyle{Color: color.White, Width: 3.6 * f.unit()}, c.ClipLinesXY(line)...)
+		c.StrokeLines(draw.LineStyle{Color: color.White, Width: 2.8 * f.unit()}, c.ClipLinesXY(line)...)
 	}
 	for i, line := range lines {
 		c.StrokeLines(styles[i], c.ClipLinesXY(line)...)

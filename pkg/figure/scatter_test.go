@@ -90,7 +90,7 @@ func TestScatterErrors(t *testing.T) {
 
 func correlations() EstimateOptions {
 	return EstimateOptions{
-		Title: "Correlation by block", X: "Layer", Y: result.Axis{Name: "Spearman's ρ"}, Band: "95 % interval over 4 networks",
+		Title: "Correlation by block", X: "Layer", Y: result.Axis{Name: "Spearman's ρ"}, Band: "95 % interval over 4 networks", YMin: -1, YMax: 1,
 		Pooled: &Estimate{Name: "all", Value: -.3, Lo: -.4, Hi: -.2}, Style: Style{Width: 11, Height: 6, FontSize: 8},
 	}
 }
@@ -141,6 +141,10 @@ func TestEstimates(t *testing.T) {
 		_, err := Estimates(correlations(), bad)
 		require.ErrorContains(t, err, want)
 	}
-	_, err := Estimates(EstimateOptions{})
+	f = must(Estimates(EstimateOptions{X: "Class", Y: result.Axis{Name: "Activity"}}, Estimate{Name: "cat", Value: 4.4}, Estimate{Name: "dog"}))
+	require.Contains(t, f.Alt(), "Vertical axis: Activity, 0 to 4.5.", "as wide as needed, with 0")
+	_, err := Estimates(EstimateOptions{YMin: 1, YMax: -1}, correlated(2)...)
+	require.ErrorContains(t, err, "YMin 1 to YMax -1")
+	_, err = Estimates(EstimateOptions{})
 	require.ErrorContains(t, err, "no estimates given")
 }

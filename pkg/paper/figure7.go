@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/seed-ea9a9d67/directions/pkg/figure"
 	"github.com/seed-ea9a9d67/directions/pkg/lab"
@@ -245,15 +246,18 @@ func drawLayers(r *Result, x, y measure) (*figure.Figure, error) {
 	for _, one := range r.Relations.Layers {
 		all = append(all, estimate(one, one.Layer))
 	}
-	pooled := estimate(r.Relations.Pooled, "all")
+	pooled, what := estimate(r.Relations.Pooled, "all"), "Layer"
+	if strings.HasPrefix(all[0].Name, "layer") { // PyTorch's name of a stage: layer1.0 is its first block
+		what = "Output of block"
+	}
 	band := "95 % bootstrap interval over the units of the network"
 	if n := r.Relations.Pooled.Networks; n > 1 {
 		band = fmt.Sprintf("95 %% bootstrap interval over %d networks and their units", n)
 	}
 	return figure.Estimates(figure.EstimateOptions{
-		Title: r.heading(), Caption: r.Caption, X: "Layer",
+		Title: r.heading(), Caption: r.Caption, X: what,
 		Y:      result.Axis{Name: fmt.Sprintf("Spearman's ρ of %s and %s", x.short, y.short)},
-		Pooled: &pooled, Band: band,
+		Pooled: &pooled, Band: band, YMin: -1, YMax: 1,
 	}, all...)
 }
 
