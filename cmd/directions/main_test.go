@@ -289,7 +289,7 @@ func TestImport(t *testing.T) {
 
 	for want, args := range map[string][]string{
 		"import takes one argument, a .safetensors or .onnx FILE; 0 were given":          {},
-		"a file of weights needs --net and --data, for example --net":       {"theirs.safetensors", "--net", "mlp:12,8"},
+		"a file of weights needs --net and --data, for example --net":                    {"theirs.safetensors", "--net", "mlp:12,8"},
 		"weights: open none.safetensors: no such file":                                   {"none.safetensors", of[0], of[1], of[2], of[3]},
 		"weights short.safetensors: safetensors file, tensor":                            {"short.safetensors", of[0], of[1], of[2], of[3]},
 		`"fc2.bias" has shape [8] in the weights, the network needs [9]`:                 {"theirs.safetensors", "--net", "mlp:12,9", of[2], of[3]},
