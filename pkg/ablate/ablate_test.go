@@ -74,7 +74,7 @@ func TestSitesArePooledInTheirOrder(t *testing.T) {
 }
 
 func TestTargetReachesTheNetwork(t *testing.T) {
-	for target, all := range map[unit.Target]int{unit.Zero: 5, unit.Mean: 45 - 5 - 10 - 2 - 0 - 2, unit.Itself: 45} {
+	for target, all := range map[unit.Target]int{unit.Zero: 5, unit.Mean: 45 - 5 - 10 - 2 - 0 - 2, unit.ElementMean: 45 - 5 - 10 - 2 - 0 - 2, unit.Itself: 45} {
 		r, err := ablate.Cumulative(t.Context(), small(), ablate.Spec{To: target}, ablate.Options{})
 		require.NoError(t, err)
 		require.Equal(t, target, r.To)

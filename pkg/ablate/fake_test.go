@@ -79,7 +79,7 @@ func (n *additive) Evaluate(ctx context.Context, sets [][]unit.Edit) ([]unit.Sco
 				for _, u := range units {
 					cost := n.cost[c][u]
 					switch e.To.Kind {
-					case unit.KindMean:
+					case unit.KindMean, unit.KindElementMean:
 						cost /= 2
 					case unit.KindItself:
 						cost = 0

@@ -17,8 +17,8 @@ import (
 	"github.com/seed-ea9a9d67/directions/pkg/unit"
 )
 
-// analysisVersion enters the key of every analysis. It changes when the code changes in a way that changes results.
-const analysisVersion = 1
+// AnalysisVersion enters the key of every analysis. It changes when the code changes in a way that changes results.
+const AnalysisVersion = 1
 
 // On says which examples a network is analysed on. The zero value is the paper's: all training examples, with the labels
 // the network was trained on.
@@ -68,7 +68,7 @@ func (l *Lab) probe(ctx context.Context, r *Run, on On, opt probe.Options) (*pro
 	if err != nil {
 		return nil, err
 	}
-	net, err := r.Spec.network(data.Shape, len(classes))
+	net, err := r.network(data.Shape, len(classes))
 	if err != nil {
 		return nil, err
 	}
@@ -79,21 +79,30 @@ func (l *Lab) probe(ctx context.Context, r *Run, on On, opt probe.Options) (*pro
 	return probe.New(b, net, r.Arrays, data, opt)
 }
 
-// trainingMoments measures mean and s.d. of every unit over the whole training set of a run, which both noise scales and
-// mean ablation are defined by, whatever the examples are on which the network is scored. What the network will be scored
-// on is checked before the work, as are the names of the sites.
-func (l *Lab) trainingMoments(ctx context.Context, r *Run, on On, sites []string) (map[string]probe.Moments, error) {
+// onTraining measures activations over the whole training set of a run, by which both noise scales and mean ablation are
+// defined, whatever the examples are on which the network is scored. What the network will be scored on is checked
+// before the work.
+func (l *Lab) onTraining(ctx context.Context, r *Run, on On, measure func(p *probe.Probe) error) error {
 	if on != (On{}).withDefaults() {
 		if _, _, err := l.split(ctx, r, on); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	p, err := l.Probe(ctx, r, On{}, nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer p.Close()
-	return p.Moments(ctx, sites...)
+	return measure(p)
+}
+
+// trainingMoments are mean and s.d. of every unit over the training set.
+func (l *Lab) trainingMoments(ctx context.Context, r *Run, on On, sites []string) (m map[string]probe.Moments, err error) {
+	err = l.onTraining(ctx, r, on, func(p *probe.Probe) (err error) {
+		m, err = p.Moments(ctx, sites...)
+		return err
+	})
+	return m, err
 }
 
 // Ablate computes, or loads, the cumulative ablation of a run.
@@ -190,7 +199,16 @@ func (l *Lab) ablated(ctx context.Context, r *Run, on On, to unit.Target, sites 
 	started := time.Now()
 	p := &metered{}
 	opt := probe.Options{Memory: l.opt.Memory, Verify: l.opt.Verify, Advance: p.advance}
-	if to.Kind == unit.KindMean {
+	switch to.Kind {
+	case unit.KindElementMean:
+		err := l.onTraining(ctx, r, on, func(p *probe.Probe) (err error) {
+			opt.ElementMean, err = p.ElementMeans(ctx, sites...)
+			return err
+		})
+		if err != nil {
+			return nil, 0, err
+		}
+	case unit.KindMean:
 		moments, err := l.trainingMoments(ctx, r, on, sites)
 		if err != nil {
 			return nil, 0, err
@@ -271,7 +289,11 @@ func (r *Run) sites(asked []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	net, err := r.Spec.network(e.Shape, len(e.Classes))
+	net, err := r.network(e.Shape, len(e.Classes))
+	if err == nil && r.model != nil && net.Default == nil {
+		err = fmt.Errorf("%s: no activation function is found in the file, so the sites to analyse must be named (--sites); "+
+			"`directions inspect` lists what there is", r.Label())
+	}
 	return net.Default, err
 }
 
@@ -390,7 +412,7 @@ func compute[T any](ctx context.Context, l *Lab, r *Run, kind string, request []
 	work func(old *T, save func(T) error) (T, error), complete func(T) bool) (T, error) {
 	var value T
 	fail := func(err error) (T, error) { return value, fmt.Errorf("%s of %s: %w", kind, r.Label(), err) }
-	key, err := result.Key(append([]any{kind, analysisVersion, r.Key}, request...)...)
+	key, err := result.Key(append([]any{kind, AnalysisVersion, r.Key}, request...)...)
 	if err != nil {
 		return fail(err)
 	}

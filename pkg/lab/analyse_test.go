@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-ea9a9d67/directions/pkg/ablate"
+	"github.com/seed-ea9a9d67/directions/pkg/fit"
 	"github.com/seed-ea9a9d67/directions/pkg/noise"
 	"github.com/seed-ea9a9d67/directions/pkg/probe"
 	"github.com/seed-ea9a9d67/directions/pkg/result"
@@ -229,6 +230,31 @@ func TestMeanOfTheTrainingSet(t *testing.T) {
 	}
 	require.Equal(t, counts(map[string][]float64{"fc1": training["fc1"].Mean, "fc2": training["fc2"].Mean}), got.Correct)
 	require.NotEqual(t, counts(nil), got.Correct)
+}
+
+func TestElementMeansOfTheTrainingSet(t *testing.T) {
+	l, _ := open(t, t.TempDir(), Options{})
+	r := train(t, l, Spec{Data: "mnist10k", Examples: 40, Net: "convnet:width=0.03125,layers=2", Fit: fit.Spec{LR: 0.01, Batch: 20, Epochs: 1}}, "")
+	on, spec := On{Split: "test", Examples: 30}, ablate.Spec{Orders: 2, Points: 3, Seed: 1, To: unit.ElementMean}
+	got := ablation(t, l, r, on, spec)
+
+	p, err := l.Probe(context.Background(), r, On{}, nil)
+	require.NoError(t, err)
+	defer p.Close()
+	training, err := p.ElementMeans(context.Background())
+	require.NoError(t, err)
+	require.Len(t, training["conv1"], 28*28*2)
+	losses := func(opt probe.Options) float64 {
+		q, err := l.probe(context.Background(), r, on, opt)
+		require.NoError(t, err)
+		defer q.Close()
+		res, err := ablate.Cumulative(context.Background(), q, spec, ablate.Options{})
+		require.NoError(t, err)
+		return res.AllAblated.Loss
+	}
+	want := losses(probe.Options{ElementMean: training})
+	require.InDelta(t, want, got.AllAblated.Loss, 1e-6)
+	require.NotEqual(t, want, losses(probe.Options{}), "means of the examples scored")
 }
 
 func TestNoiseIsScaledByTheTrainingSet(t *testing.T) {

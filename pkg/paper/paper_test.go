@@ -64,8 +64,28 @@ func small(d design) design {
 		case spec1:
 			s.Networks, s.Ablate.Orders, s.Ablate.Points = nets, 4, 9
 			p.Spec = s
+		case spec4:
+			s.Network = nets[0]
+			s.Network.Fit.Epochs, s.Network.Fit.Checkpoints = 4, []int{1, 2, 4}
+			s.Ablate.Orders, s.Ablate.Points = 3, 5
+			p.Spec = s
+		case spec5a:
+			for i := range s.True {
+				s.True[i], s.Permuted[i] = nets[0], nets[2]
+				for _, n := range []*lab.Spec{&s.True[i], &s.Permuted[i]} {
+					n.Fit.Dropout, n.Fit.Epochs, n.Fit.Evaluate = dropouts[i], 4, 4
+				}
+			}
+			s.Ablate.Orders, s.Ablate.Points = 3, 5
+			p.Spec = s
 		case spec5b:
 			s.With, s.Without, s.Test.Examples, s.Ablate.Orders, s.Ablate.Points = convNets(false, 2), convNets(true, 2), 30, 3, 4
+			p.Spec = s
+		case specA1:
+			s.Networks = convNets(false, 2)
+			for i := range s.Ablate {
+				s.Ablate[i].Orders, s.Ablate[i].Points = 3, 4
+			}
 			p.Spec = s
 		case specUnits:
 			s.On.Examples = 60
@@ -251,8 +271,8 @@ func TestErrors(t *testing.T) {
 		opt  Options
 		want string
 	}{
-		{"9", Options{}, `figure "9" is not one of [1a 1b 2a 2b 5b 6a 6b 7a 7b 7c 7d 7e A2a A2b A3a A3b A4a A4b A4c A4d A4e]`},
-		{"", Options{}, `figure "" is not one of [1a 1b 2a 2b 5b 6a 6b 7a 7b 7c 7d 7e A2a A2b A3a A3b A4a A4b A4c A4d A4e]`},
+		{"9", Options{}, `figure "9" is not one of [1a 1b `},
+		{"", Options{}, `figure "" is not one of [1a 1b `},
 		{"1a", Options{Preset: "huge"}, `figure 1a: preset "huge" is not one of [smoke quick paper]`},
 		{"2a", Options{Data: "cifar"}, `figure 2a: no data set "cifar": there are mnist10k, mnist, fashion-mnist`},
 		{"1b", Options{Preset: "quick", Data: "mnist"}, `figure 1b: data set "mnist" is not one of [mnist10k cifar10]`},
@@ -267,12 +287,12 @@ func TestErrors(t *testing.T) {
 	require.EqualError(t, err, `data set "mnist10k" is not one of [mnist]`)
 	require.Empty(t, computed.titles)
 	_, err = (&Result{ID: "3c"}).Figure()
-	require.EqualError(t, err, `figure "3c" is not one of [1a 1b 2a 2b 5b 6a 6b 7a 7b 7c 7d 7e A2a A2b A3a A3b A4a A4b A4c A4d A4e]`)
+	require.ErrorContains(t, err, `figure "3c" is not one of [1a 1b `)
 }
 
 func TestList(t *testing.T) {
 	infos := List()
-	require.Len(t, infos, 21)
+	require.Equal(t, len(designs()), len(infos))
 	for _, i := range infos {
 		require.NotEmpty(t, i.Title)
 		require.NotEmpty(t, i.Claim)
@@ -357,8 +377,8 @@ func TestPresetsFollowTheProtocol(t *testing.T) {
 	require.Contains(t, p.Narrowing, "5 noise draws instead of 10")
 }
 
-func TestFigure5bEndToEnd(t *testing.T) {
-	l, _, _ := open(t, t.TempDir())
+func TestFigures5bAndA1EndToEnd(t *testing.T) {
+	l, computed, _ := open(t, t.TempDir())
 	r := compute(t, l, figure5b(), Options{})
 	require.Len(t, r.Curves, 2)
 	for i, name := range []string{"with", "without"} {
@@ -372,6 +392,39 @@ func TestFigure5bEndToEnd(t *testing.T) {
 	require.Len(t, r.Manifest.Inputs, 5)
 	require.Contains(t, r.Manifest.Inputs, "network 2 without batch normalization")
 	require.Contains(t, svg(t, r), "Figure 5b. ")
+
+	computed.titles = nil
+	a := compute(t, l, figureA1(), Options{})
+	require.Len(t, computed.titles, 2*2, "Figure 5b has trained the networks, and ablated to zero: %q", computed.titles)
+	for _, title := range computed.titles {
+		require.Contains(t, title, "ablating")
+	}
+	require.Len(t, a.Curves, 3)
+	require.Equal(t, []string{"zero", "mean of each element", "mean of the map (variant)"},
+		[]string{a.Curves[0].Name, a.Curves[1].Name, a.Curves[2].Name})
+	with := r.Curves[0]
+	with.Name = "zero"
+	require.Equal(t, with, a.Curves[0])
+	require.NotEqual(t, a.Curves[1].Y, a.Curves[0].Y)
+	require.NotEqual(t, a.Curves[1].Y, a.Curves[2].Y)
+	require.Len(t, a.Table.Rows, 6)
+	require.Equal(t, r.Table.Rows[0][4], a.Table.Rows[0][3], "AUC of the first network")
+	require.Equal(t, "Mean over 2 networks (convnet:width=0.03125) × 3 random orderings of the 48 feature maps of conv9 to conv11; "+
+		"40 training images, true labels; means are those over them.", a.Caption[0])
+	require.Equal(t, r.Manifest.Inputs["network 2 with batch normalization"], a.Manifest.Inputs["network 2"])
+	require.Contains(t, a.Claims[1].Test, "in each of 2 networks")
+	require.Contains(t, svg(t, a), "Figure A1. ")
+}
+
+func TestClaimZeroIsLessDamaging(t *testing.T) {
+	zero, mean := []ablate.Result{{AUC: 0.8}, {AUC: 0.7}}, []ablate.Result{{AUC: 0.6}, {AUC: 0.69}}
+	c := zeroIsLessDamaging(zero, mean)
+	require.True(t, c.Passed)
+	require.Equal(t, "in 2 of 2: 0.8000 and 0.6000, 0.7000 and 0.6900", c.Found)
+	mean[1].AUC = 0.7
+	c = zeroIsLessDamaging(zero, mean)
+	require.False(t, c.Passed, "equal is not greater")
+	require.Contains(t, c.Found, "in 1 of 2")
 }
 
 func TestConvNets(t *testing.T) {
@@ -399,6 +452,15 @@ func TestConvNets(t *testing.T) {
 		seeds[s.Fit.InitSeed] = true
 	}
 	require.Len(t, seeds, 4)
+	for _, preset := range presets {
+		p, err = figure5b().plan(preset, "cifar10")
+		require.NoError(t, err)
+		a, err := figureA1().plan(preset, "cifar10")
+		require.NoError(t, err)
+		require.Equal(t, p.Spec.(spec5b).With, a.Spec.(specA1).Networks, "the same runs")
+		require.Equal(t, p.Spec.(spec5b).Ablate, a.Spec.(specA1).Ablate[0])
+		require.Equal(t, 600, a.Passes)
+	}
 }
 
 func TestClaimNormalizedIsMoreRobust(t *testing.T) {
@@ -540,6 +602,9 @@ func ExampleList() {
 	// 1b: Cumulative ablation of a convolutional network's last three layers
 	// 2a: Noise on the units of an MLP
 	// 2b: Noise on the feature maps of a convolutional network
+	// 4a: Loss and robustness to ablation during training
+	// 4b: Robustness to ablation and test loss during training
+	// 5a: Dropout and cumulative ablation of an MLP
 	// 5b: Batch normalization and cumulative ablation
 	// 6a: Class selectivity with and without batch normalization
 	// 6b: Mutual information with and without batch normalization
@@ -548,6 +613,7 @@ func ExampleList() {
 	// 7c: Correlation of class selectivity and impact, by layer of a convolutional network
 	// 7d: Class selectivity and impact of the feature maps of a residual network
 	// 7e: Correlation of class selectivity and impact, by block of a residual network
+	// A1: Ablation to zero and to the empirical mean
 	// A2a: Class selectivity by layer of a convolutional network
 	// A2b: Class selectivity by block of a residual network
 	// A3a: Class selectivity and filter norm in a residual network

@@ -83,7 +83,8 @@ func steps(chain []int, clamped map[int][]bool, units, width int) (all []step) {
 }
 
 // chainStart is the graph of where a chain starts: what the linear ops make of an activation of which every unit is
-// clamped. Inputs: ids (Int32)[chunk], the values clamped to (Float32)[units], constants. Outputs [chunk, …].
+// clamped. Inputs: ids (Int32)[chunk], the values clamped to
+// (Float32)[units] or [elements…, units], constants. Outputs [chunk, …].
 func (p *Probe) chainStart(j job, ps *pass) graphFunc {
 	return func(scope *model.Scope, in []*graph.Node) []*graph.Node {
 		ids, value := in[0], in[1]
@@ -103,25 +104,23 @@ func (p *Probe) chainStart(j job, ps *pass) graphFunc {
 }
 
 // chainGraph is the suffix of a job of chains: steps × chunk rows. Inputs: targets, ids; units added back (Int32)[steps,
-// width] and which of them count (Float32)[steps, width]; the values units are clamped to (Float32)[units]; the results
+// width] and which of them count (Float32)[steps, width]; the values units are clamped to, as above; the results
 // of the linear ops so far, each [chunk, …]; masks and values of all sites as editWide reads them; frontier, constants.
 // Outputs: class, tied, loss, how many activations changed behind the first site, each [rows]; the linear ops' results.
 func (p *Probe) chainGraph(j job, ps *pass) graphFunc {
-	per := inputsPerSite(false)
 	return func(scope *model.Scope, in []*graph.Node) []*graph.Node {
 		targets, ids, back, present, value := in[0], in[1], in[2], in[3], in[4]
 		sums := in[5 : 5+len(ps.linears)]
-		edits := in[5+len(sums) : 5+len(sums)+per*len(j.sites)]
-		rest := in[5+len(sums)+len(edits):]
+		edits, rest := p.split(j.layout, j.sites, in[5+len(sums):])
 		chunk, steps := ids.Shape().Dimensions[0], back.Shape().Dimensions[0]
 		w := wide{section: p.build(scope, p.standIn(ids.Graph(), steps*chunk), j.sites)}
 		frontier, constant := rest[:len(rest)-len(w.constant)], rest[len(rest)-len(w.constant):]
 		w.spread = func(x *graph.Node) *graph.Node { return over(x, steps) }
 		var changed *graph.Node
 		w.edit = func(i int, x *graph.Node) *graph.Node {
-			y := editWide(x, edits[per*i:per*(i+1)])
+			y, n := editWide(x, j.layout, edits[i])
 			if i > 0 {
-				changed = plus(changed, countTrue(graph.NotEqual(x, y)))
+				changed = plus(changed, n)
 			}
 			return y
 		}
@@ -136,7 +135,7 @@ func (p *Probe) chainGraph(j job, ps *pass) graphFunc {
 				all := make([]*graph.Node, steps)
 				for k := range steps {
 					units := row(back, k)
-					gain := graph.Sub(take(x, units, x.Rank()-1), graph.ExpandLeftToRank(rowsOf(value, units), x.Rank()))
+					gain := graph.Sub(take(x, units, x.Rank()-1), graph.ExpandLeftToRank(take(value, units, value.Rank()-1), x.Rank()))
 					gain = graph.Mul(gain, graph.ExpandLeftToRank(row(present, k), x.Rank()))
 					sum = graph.Add(sum, applyLinear(n, l.data, gain, take(weight, units, l.axis)))
 					all[k] = sum
@@ -162,9 +161,9 @@ type piece struct {
 }
 
 // prepareChains puts the inputs of all pieces on the device; they serve every chunk.
-func (r *running) prepareChains() (value *tensors.Tensor, chains [][]piece) {
-	value = r.p.values(r.sites[0], r.to)
-	r.given = append(r.given, value)
+func (r *running) prepareChains() (chains [][]piece) {
+	r.value, r.near = r.p.onDevice(r.to, r.sites[0])
+	r.given = append(r.given, r.value, r.near)
 	for _, all := range r.job.chains {
 		var pieces []piece
 		for part := range slices.Chunk(all, r.widen) {
@@ -183,28 +182,29 @@ func (r *running) prepareChains() (value *tensors.Tensor, chains [][]piece) {
 				tensors.FromFlatDataAndDimensions(back, r.widen, r.block),
 				tensors.FromFlatDataAndDimensions(present, r.widen, r.block),
 			}}
+			r.given = append(r.given, pc.inputs...)
 			for _, site := range r.sites {
-				pc.edits = append(pc.edits, r.p.inputs(site, false, r.widen, r.sets, block)...)
+				all, own := r.p.inputs(site, r.layout, r.widen, r.sets, block, nil)
+				pc.edits, r.given = append(pc.edits, all...), append(r.given, own...)
 			}
-			r.given = append(append(r.given, pc.inputs...), pc.edits...)
 			pieces = append(pieces, pc)
 		}
 		chains = append(chains, pieces)
 	}
-	return value, chains
+	return chains
 }
 
 // runChains runs all chains over a chunk.
 func (r *running) runChains(ctx context.Context) error {
 	if r.pieces == nil {
-		r.value, r.pieces = r.prepareChains()
+		r.pieces = r.prepareChains()
 		var err error
 		if r.begin, err = call(r.pass.start, append([]*tensors.Tensor{r.ids, r.value}, r.constant...)...); err != nil {
 			return err
 		}
 		r.given = append(r.given, r.begin...)
 	}
-	_, differ, err := r.differences(r.value, false)
+	_, _, changedOf, err := r.differences(false)
 	if err != nil {
 		return err
 	}
@@ -249,7 +249,7 @@ func (r *running) runChains(ctx context.Context) error {
 				}
 				for u, in := range r.clamped[st.set] {
 					if in {
-						r.tally.changed[st.set] += int64(differ[u])
+						r.tally.changed[st.set] += int64(changedOf[u])
 					}
 				}
 			}

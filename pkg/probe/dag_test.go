@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/seed-ea9a9d67/directions/datasets"
 	"github.com/seed-ea9a9d67/directions/pkg/ablate"
 	"github.com/seed-ea9a9d67/directions/pkg/nets"
 	"github.com/seed-ea9a9d67/directions/pkg/tap"
@@ -112,7 +114,10 @@ func drawNet(t *rapid.T) nets.Net {
 // drawSets draws sets of edits of three kinds: every unit of a site alone, a cumulative curve over several sites, and
 // anything at all.
 func drawSets(t *rapid.T, sites []unit.Site) (sets [][]unit.Edit) {
-	target := rapid.SampledFrom([]unit.Target{unit.Zero, unit.Mean, unit.Value(0.7)})
+	target := rapid.SampledFrom([]unit.Target{unit.Zero, unit.Value(0.7)})
+	if rapid.Bool().Draw(t, "means") { // or none, for fewer kinds of graphs to compile
+		target = rapid.SampledFrom([]unit.Target{unit.Zero, unit.Mean, unit.ElementMean})
+	}
 	switch rapid.IntRange(0, 3).Draw(t, "kind of sets") {
 	case 0:
 		s, to := rapid.SampledFrom(sites).Draw(t, "site"), target.Draw(t, "to")
@@ -197,11 +202,8 @@ func TestRandomNetworksOnRandomEdits(t *testing.T) {
 func equalsPlain(t require.TestingT, p *Probe, sets [][]unit.Edit, scores []unit.Score, receipt unit.Receipt) {
 	all := chunks(p.everything(), len(p.labels))[0]
 	var changed int64
-	exact := true // a mean may or may not be met to the last bit, depending on the order of additions
 	for i, set := range sets {
-		exact = exact && !slices.ContainsFunc(set, func(e unit.Edit) bool { return e.To.Kind == unit.KindMean })
-		noise := slices.ContainsFunc(set, func(e unit.Edit) bool { return e.Sigma != nil })
-		o, err := p.callPlain(noise, all, sets, i)
+		o, err := p.callPlain(all, sets, i)
 		require.NoError(t, err)
 		var loss float64
 		for e := range p.labels {
@@ -210,9 +212,7 @@ func equalsPlain(t require.TestingT, p *Probe, sets [][]unit.Edit, scores []unit
 		}
 		require.InDelta(t, loss, scores[i].Loss, 1e-4*(1+loss), "%v", set)
 	}
-	if exact {
-		require.Equal(t, changed, receipt.Changed)
-	}
+	require.Equal(t, changed, receipt.Changed)
 }
 
 func TestEveryMethodIsUsedAndEqual(t *testing.T) {
@@ -377,4 +377,156 @@ func TestEvaluateOnSomeExamples(t *testing.T) {
 		_, _, _, err := p.EvaluateOn(context.Background(), bad, sets)
 		require.ErrorContains(t, err, want)
 	}
+}
+
+// By hand: two maps of 1 × 2, the pixels themselves and twice them, on three images; logit 0 adds all up, so that it shows
+// what each element was clamped to.
+func TestElementMeansByHand(t *testing.T) {
+	net := nets.Net{Name: "maps", Image: []int{1, 2, 1}, Classes: 2, Graph: func(scope *model.Scope, x *graph.Node) *graph.Node {
+		maps := tap.Point(graph.Concatenate([]*graph.Node{x, graph.MulScalar(x, 2)}, -1), "maps") // [n, 1, 2, 2]
+		flat := tap.Point(graph.Reshape(maps, x.Shape().Dimensions[0], -1), "flat")
+		sum := graph.ReduceAndKeep(flat, graph.ReduceSum, 1)
+		// A parameter, because networks have some.
+		bias := scope.VariableWithShape("bias", shapes.Make(dtypes.Float32, 1)).NodeValue(x.Graph())
+		return graph.Concatenate([]*graph.Node{graph.Add(sum, graph.BroadcastToShape(graph.InsertAxes(bias, 0), sum.Shape())), graph.ZerosLike(sum)}, -1)
+	}}
+	data := datasets.Split{Images: []byte{0, 255, 0, 0, 51, 255}, Shape: []int{1, 2, 1}, Labels: []int32{0, 0, 0}}
+	weights := map[string]nets.Array{"bias": {Shape: []int{1}, Data: []float32{-1}}}
+	sets := [][]unit.Edit{
+		{unit.Ablate("maps", unit.ElementMean)},
+		{unit.Ablate("maps", unit.ElementMean, 1)},
+		{unit.Ablate("maps", unit.Mean)},
+		{unit.Ablate("flat", unit.ElementMean, 1, 3)}, // the elements of position 1 are units 2 and 3 there
+	}
+	// Pixels (0, 1), (0, 0), (0.2, 1); element means (1, 10)/15; unit means 11/30 and 22/30.
+	x := [][2]float64{{0, 1}, {0, 0}, {0.2, 1}}
+	logit := func(set, e int) float64 {
+		a, b := x[e][0], x[e][1]
+		return [...]float64{3 * 11. / 15, a + b + 2*11./15, 6 * 11. / 30, a + 2./15 + b + 20./15}[set] - 1
+	}
+	for _, o := range []Options{{Verify: -1}, {Verify: -1, Chunk: 1}, {Verify: -1, Chunk: 2}} {
+		p, err := New(open(t), net, weights, data, o)
+		require.NoError(t, err)
+		means, err := p.ElementMeans(context.Background())
+		require.NoError(t, err)
+		require.InDeltaSlice(t, []float64{1. / 15, 2. / 15, 10. / 15, 20. / 15}, means["maps"], 1e-6)
+		require.InDeltaSlice(t, means["maps"], means["flat"], 1e-6)
+		scores, receipt, err := p.Evaluate(context.Background(), sets)
+		require.NoError(t, err)
+		for i := range sets {
+			want := 0.0
+			for e := range x {
+				want += math.Log1p(math.Exp(-logit(i, e)))
+			}
+			require.InDelta(t, want, scores[i].Loss, 1e-5, "set %d", i)
+		}
+		// All elements of all images differ from their means; of flat, two on each image.
+		require.EqualValues(t, 12+6+12+6, receipt.Changed)
+		equalsPlain(t, p, sets, scores, receipt)
+		p.Close()
+	}
+}
+
+// Where a unit is one activation, the mean of an element is that of the unit: to the last bit, and by the same fast paths.
+func TestElementMeanOfADenseSiteIsTheUnitMean(t *testing.T) {
+	net, weights, data := random(t, "mlp:24,16", 37, 5)
+	p, err := New(open(t), net, weights, data, Options{Verify: -1})
+	require.NoError(t, err)
+	defer p.Close()
+	evaluate := func(to unit.Target) ([]unit.Score, unit.Receipt) {
+		curve := &asked{sites: p.Sites()}
+		_, err = ablate.Cumulative(context.Background(), curve, ablate.Spec{Points: 12, Orders: 1, To: to}, ablate.Options{})
+		require.ErrorIs(t, err, context.Canceled)
+		for u := range 16 {
+			curve.sets = append(curve.sets, []unit.Edit{unit.Ablate("fc2", to, u)})
+		}
+		scores, receipt, err := p.Evaluate(context.Background(), curve.sets)
+		require.NoError(t, err)
+		return scores, receipt
+	}
+	scores, receipt := evaluate(unit.Mean)
+	again, same := evaluate(unit.ElementMean)
+	require.Equal(t, scores, again)
+	receipt.Checked, same.Checked = 0, 0
+	require.Equal(t, receipt, same)
+	require.Contains(t, receipt.Plan, "nested sets add back")
+	require.Contains(t, receipt.Plan, "one row of the next weight a unit")
+}
+
+// Feature maps clamped element by element, by each method that can be chosen for them.
+func TestElementMeansByEveryMethod(t *testing.T) {
+	p := skipProbe(t, 12, Options{Verify: -1})
+	defer p.Close()
+	p.eager = true
+	curve := &asked{sites: p.Sites()}
+	_, err := ablate.Cumulative(context.Background(), curve, ablate.Spec{Sites: []string{"b", "c"}, Points: 5, Orders: 1, To: unit.ElementMean}, ablate.Options{})
+	require.ErrorIs(t, err, context.Canceled)
+	var each [][]unit.Edit
+	for u := range 3 {
+		each = append(each, []unit.Edit{unit.Ablate("b", unit.ElementMean, u)})
+	}
+	mixed := [][]unit.Edit{{unit.Ablate("a", unit.ElementMean, 0, 2), unit.Ablate("b", unit.Mean), unit.Noise("d", slices.Repeat([]float64{1}, 6), 3)},
+		{unit.Ablate("a", unit.Zero, 1), unit.Ablate("c", unit.ElementMean)}}
+	for _, c := range []struct {
+		method method
+		sets   [][]unit.Edit
+	}{{chain, curve.sets}, {pairs, each}, {grid, mixed}} {
+		jobs, err := p.plan(c.sets, 12)
+		require.NoError(t, err)
+		require.Equal(t, c.method, jobs[0].method)
+		scores, receipt, err := p.Evaluate(context.Background(), c.sets)
+		require.NoError(t, err)
+		equalsPlain(t, p, c.sets, scores, receipt)
+	}
+}
+
+// A feature map that is the same on all images, and everywhere, is its own mean, whatever the rounding: nothing changes.
+func TestRoundingIsNoChange(t *testing.T) {
+	net := nets.Net{Name: "constant", Image: []int{4, 4, 1}, Classes: 3, Graph: func(scope *model.Scope, x *graph.Node) *graph.Node {
+		dark := graph.Add(graph.MulScalar(x, 0), graph.ExpandLeftToRank(
+			scope.VariableWithShape("bias", shapes.Make(dtypes.Float32, 2)).NodeValue(x.Graph()), 4)) // [n, 4, 4, 2]
+		y := tap.Point(graph.Concatenate([]*graph.Node{dark, x}, -1), "maps")
+		y = tap.Point(graph.Reshape(y, x.Shape().Dimensions[0], -1), "flat")
+		return layers.Dense(scope.In("logits"), y, true, 3)
+	}}
+	weights, err := net.Init(open(t).Engine, 3)
+	require.NoError(t, err)
+	weights["bias"] = nets.Array{Shape: []int{2}, Data: []float32{0.1, 1234.567}}
+	p, err := New(open(t), net, weights, images(1001, net, 1), Options{Verify: -1, Chunk: 143})
+	require.NoError(t, err)
+	defer p.Close()
+	for _, to := range []unit.Target{unit.Mean, unit.ElementMean} {
+		sets := [][]unit.Edit{{unit.Ablate("maps", to, 0)}, {unit.Ablate("maps", to, 0, 1)}, {unit.Ablate("flat", to, 0, 1)}, {unit.Ablate("flat", to, 0)}}
+		_, receipt, err := p.Evaluate(context.Background(), sets)
+		require.NoError(t, err)
+		require.Zero(t, receipt.Changed, "%v", to)
+		require.Equal(t, 4, receipt.NoEffect)
+		_, receipt, err = p.Evaluate(context.Background(), [][]unit.Edit{{unit.Ablate("maps", to)}})
+		require.NoError(t, err)
+		require.Greater(t, receipt.Changed, int64(1001*16*9/10), "the third map does change")
+	}
+}
+
+func TestGivenElementMeans(t *testing.T) {
+	p := skipProbe(t, 12, Options{Verify: -1})
+	defer p.Close()
+	all := func() (means map[string][]float64) {
+		means, err := p.ElementMeans(context.Background())
+		require.NoError(t, err)
+		return means
+	}()
+	sets := [][]unit.Edit{{unit.Ablate("b", unit.ElementMean)}, {unit.Ablate("c", unit.ElementMean, 1), unit.Ablate("d", unit.ElementMean, 2)}}
+	want, _, err := p.Evaluate(context.Background(), sets)
+	require.NoError(t, err)
+	q := skipProbe(t, 12, Options{Verify: -1, ElementMean: all})
+	defer q.Close()
+	got, _, err := q.Evaluate(context.Background(), sets)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	require.Empty(t, q.elementMeans, "nothing was measured")
+	q.opt.ElementMean["c"] = all["c"][:5]
+	_, _, err = q.Evaluate(context.Background(), sets)
+	require.ErrorContains(t, err, `Options.ElementMean has 5 values for site "c", want 48 ([4 4 3], units last)`)
+	_, err = q.ElementMeans(context.Background(), "e")
+	require.ErrorContains(t, err, `no site "e"`)
 }

@@ -148,30 +148,3 @@ func (p *Probe) eachChunk(ctx context.Context, name string, reduce func(r *tap.R
 	}
 	return nil
 }
-
-// prepareMeans makes sure that mean(site) has values for every site that an edit clamps to its mean.
-func (p *Probe) prepareMeans(ctx context.Context, sets [][]unit.Edit) error {
-	for _, set := range sets {
-		for _, e := range set {
-			if e.To.Kind != unit.KindMean {
-				continue
-			}
-			s, _ := unit.Find(p.sites, e.Site)
-			if given, ok := p.opt.Mean[e.Site]; ok {
-				if len(given) != s.Units() {
-					return fmt.Errorf("probe: Options.Mean has %d values for site %q, which has %d units", len(given), e.Site, s.Units())
-				}
-			} else if _, err := p.momentsLocked(ctx, []string{e.Site}); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (p *Probe) mean(site string) []float64 {
-	if given, ok := p.opt.Mean[site]; ok {
-		return given
-	}
-	return p.moments[site].Mean
-}

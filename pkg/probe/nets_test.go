@@ -13,7 +13,7 @@ import (
 	"github.com/seed-ea9a9d67/directions/pkg/unit"
 )
 
-// The networks of the package nets under zero, mean and noise edits, everything compared with the plain path. Batch
+// The networks of the package nets under edits to zero, to means of elements, and noise, everything compared with the plain path. Batch
 // normalization has running statistics that matter.
 func TestNetworksEqualThePlainPath(t *testing.T) {
 	n, specs := 12, []string{"mlp:32,24", "convnet:width=0.125,layers=6", "convnet:width=0.125,layers=4,nobn", "resnet20"}
@@ -55,7 +55,7 @@ func TestNetworksEqualThePlainPath(t *testing.T) {
 				require.Zero(t, receipt.Mismatches)
 				equalsPlain(t, p, sets, scores, receipt)
 			}
-			for _, to := range []unit.Target{unit.Zero, unit.Mean} {
+			for _, to := range []unit.Target{unit.Zero, unit.ElementMean} {
 				curve := &asked{sites: p.Sites()}
 				_, err := ablate.Cumulative(context.Background(), curve, ablate.Spec{Sites: names, Points: 7, To: to}, ablate.Options{})
 				require.ErrorIs(t, err, context.Canceled)

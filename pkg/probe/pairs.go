@@ -23,7 +23,7 @@ import (
 
 // pairGraph is the suffix of such jobs. Inputs: targets, ids; of each row the position of its example in the chunk
 // (Int32)[rows], its set (Int32)[rows], or its unit where that is all there is to a set, and whether it is edited (Float32)[rows];
-// the values units are clamped to (Float32)[units]; which units a set clamps (Bool)[sets, units], where a set is more than
+// the values units are clamped to (Float32)[units] or [elements…, units]; which units a set clamps (Bool)[sets, units], where a set is more than
 // a unit; frontier (with, for single units, the unedited results of the linear ops), constants.
 func (p *Probe) pairGraph(j job, ps *pass) graphFunc {
 	return func(scope *model.Scope, in []*graph.Node) []*graph.Node {
@@ -76,15 +76,16 @@ func (p *Probe) pairGraph(j job, ps *pass) graphFunc {
 }
 
 // cancels is the graph of where that formula would not do: if what is taken off may be nearly all of z, too few digits
-// would be left. Inputs: the values units are clamped to (Float32)[units], the pass's frontier, constants. It gives, by
-// unit and example (Float32)[units, chunk], 0 where the unit has its value already, 2 where
+// would be left. Inputs: the values units are clamped to and how far from them counts as equal, (Float32)[units] each, the pass's
+// frontier, constants. It gives, by unit and example (Float32)[units, chunk], 0 where the unit has its value already, 2 where
 //
 //	|value − x[u]| · max|W[u]| > 63/64 · max|z|,
 //
 // and else 1: there the largest of z' is at least a 64th of the largest of z, so that at most 6 of 24 bits are lost.
+// And, of the same shape, 1 where the activation counts as changed.
 func (p *Probe) cancels(j job, ps *pass) graphFunc {
 	return func(scope *model.Scope, in []*graph.Node) []*graph.Node {
-		value, rest := in[0], in[1:]
+		value, near, rest := in[0], in[1], in[2:]
 		w := wide{section: p.build(scope, p.standIn(value.Graph(), 1), j.sites), now: map[graph.NodeId]*graph.Node{}}
 		frontier, constant := rest[:len(rest)-len(w.constant)], rest[len(rest)-len(w.constant):]
 		for i, n := range w.constant {
@@ -97,6 +98,10 @@ func (p *Probe) cancels(j job, ps *pass) graphFunc {
 		}
 		change := graph.Abs(graph.Sub(spread(value, 0), x))
 		code := graph.ConvertDType(graph.GreaterThan(change, graph.ZerosLike(change)), dtypes.Float32)
+		changed := code
+		if j.means {
+			changed = graph.ConvertDType(graph.GreaterThan(change, spread(near, 0)), dtypes.Float32)
+		}
 		for i, l := range ps.linears {
 			weight := w.value(w.downstream[l.at].Inputs()[1-l.data])
 			most := graph.ReduceMax(graph.Abs(weight), 1-l.axis)
@@ -104,7 +109,7 @@ func (p *Probe) cancels(j job, ps *pass) graphFunc {
 			risky := graph.GreaterThan(graph.Mul(change, spread(most, 0)), graph.MulScalar(spread(before, 1), 63.0/64))
 			code = graph.Where(risky, graph.MulScalar(graph.OnesLike(code), 2), code)
 		}
-		return last([]*graph.Node{graph.Transpose(code, 0, 1)})
+		return last([]*graph.Node{graph.Transpose(code, 0, 1), graph.Transpose(changed, 0, 1)})
 	}
 }
 
@@ -122,8 +127,8 @@ type lane struct {
 // preparePairs puts on the device what serves every chunk, and opens the lanes: that of the job's method, and beside
 // method single one of method pairs, for where the formula would not do.
 func (r *running) preparePairs() error {
-	r.value = r.p.values(r.sites[0], r.to)
-	r.given = append(r.given, r.value)
+	r.value, r.near = r.p.onDevice(r.to, r.sites[0])
+	r.given = append(r.given, r.value, r.near)
 	r.lanes = []*lane{{pass: r.pass, method: r.method, rows: r.job.rows}}
 	if r.method == single {
 		anew := r.job
@@ -145,7 +150,7 @@ func (r *running) runPairs(ctx context.Context) error {
 			return err
 		}
 	}
-	changes, err := r.changes()
+	differ, counts, err := r.changes()
 	if err != nil {
 		return err
 	}
@@ -186,14 +191,15 @@ func (r *running) runPairs(ctx context.Context) error {
 	for _, i := range r.job.sets {
 		units := r.unitsOfSet[i]
 		for e := range base {
-			changed, l := 0, r.lanes[0]
+			same, changed, l := true, 0, r.lanes[0]
 			for _, u := range units {
-				changed += int(changes[u*size+e])
+				same = same && differ[u*size+e] == 0
+				changed += int(counts[u*size+e])
 			}
-			if r.method == single && changed == 2 {
-				changed, l = 1, r.lanes[1]
+			if r.method == single && len(units) > 0 && differ[units[0]*size+e] == 2 {
+				l = r.lanes[1]
 			}
-			if changed == 0 {
+			if same {
 				err = r.tally.add(i, r.now.ids[e], base[e])
 			} else {
 				r.tally.changed[i] += int64(changed)
@@ -215,19 +221,23 @@ func (r *running) runPairs(ctx context.Context) error {
 	return nil
 }
 
-// changes tells by unit and example how many activations differ from the value they are clamped to; of method single, see
-// cancels.
-func (r *running) changes() ([]float32, error) {
+// changes tells by unit and example how many activations differ from the value they are clamped to, of method single see
+// cancels; and how many of them count as changed.
+func (r *running) changes() (differ, changed []float32, err error) {
 	if r.method == pairs {
-		changes, _, err := r.differences(r.value, true)
-		return changes, err
+		differ, changed, _, err = r.differences(true)
+		return differ, changed, err
 	}
-	out, err := call(r.pass.cancels, slices.Concat([]*tensors.Tensor{r.value}, r.frontier, r.constant)...)
+	out, err := call(r.pass.cancels, slices.Concat([]*tensors.Tensor{r.value, r.near}, r.frontier, r.constant)...)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer free(out)
-	return copyOut[float32](out[0])
+	if differ, err = copyOut[float32](out[0]); err != nil {
+		return nil, nil, err
+	}
+	changed, err = copyOut[float32](out[1])
+	return differ, changed, err
 }
 
 // compute answers the rows of a lane.

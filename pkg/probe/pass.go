@@ -87,7 +87,7 @@ func (p *Probe) compile(j job) (*pass, error) {
 			s := p.build(scope, p.standIn(in[0].Graph(), 1), j.sites)
 			return last(append(in, s.constant...)) // a graph needs an input and an output
 		})
-		ps.differ = exec("differences", differences)
+		ps.differ = exec("differences", differences(j.layout))
 		switch j.method {
 		case chain:
 			ps.start = exec("start", p.chainStart(j, ps))
@@ -210,13 +210,13 @@ type running struct {
 	ids      *tensors.Tensor
 	frontier []*tensors.Tensor
 	// For the whole job, all of given being freed at its end:
-	given      []*tensors.Tensor
-	value      *tensors.Tensor   // what units of the first site are clamped to
-	pieces     [][]piece         // method chain: of every chain
-	begin      []*tensors.Tensor // method chain: where chains start
-	lanes      []*lane           // methods pairs and single
-	table      *tensors.Tensor   // methods pairs and single: which units each set clamps
-	rowOfTable []int32           // by set
+	given       []*tensors.Tensor
+	value, near *tensors.Tensor   // what units of the first site are clamped to, and how far from it counts as equal
+	pieces      [][]piece         // method chain: of every chain
+	begin       []*tensors.Tensor // method chain: where chains start
+	lanes       []*lane           // methods pairs and single
+	table       *tensors.Tensor   // methods pairs and single: which units each set clamps
+	rowOfTable  []int32           // by set
 }
 
 func (r *running) close() { free(r.given) }

@@ -23,9 +23,9 @@ const (
 
 // job is a part of an evaluation that shares one cut: sets of edits (by index) whose earliest edited site is the same.
 type job struct {
-	sets   []int
-	sites  []string // edited by any of the sets, in the network's order
-	noise  bool
+	sets  []int
+	sites []string // edited by any of the sets, in the network's order
+	layout
 	shared bool        // with noise: all its sets can use the same draws
 	to     unit.Target // what all sets clamp units of the first site to, where the method needs to know
 	method method
@@ -45,11 +45,7 @@ type job struct {
 
 // key names what is compiled for the job.
 func (j job) key() string {
-	noise := ""
-	if j.noise {
-		noise = " with noise"
-	}
-	return fmt.Sprintf("%s at %s%s", [...]string{"plain", "grid", "chain", "pairs", "single"}[j.method], strings.Join(j.sites, "+"), noise)
+	return fmt.Sprintf("%s at %s%s", [...]string{"plain", "grid", "chain", "pairs", "single"}[j.method], strings.Join(j.sites, "+"), j.layout)
 }
 
 // A pass aims for activations of targetBytes behind the cut, but at most targetRows rows: enough to keep a matrix product
@@ -74,9 +70,9 @@ func (p *Probe) plan(sets [][]unit.Edit, examples int) ([]job, error) {
 	edited := map[int]map[int]bool{}
 	var unedited []int
 	for i, set := range sets {
-		first, noise := len(p.sites), false
+		first := len(p.sites)
 		for _, e := range set {
-			first, noise = min(first, position(e.Site)), noise || e.Sigma != nil
+			first = min(first, position(e.Site))
 		}
 		if len(set) == 0 {
 			unedited = append(unedited, i)
@@ -86,8 +82,8 @@ func (p *Probe) plan(sets [][]unit.Edit, examples int) ([]job, error) {
 			groups[first], edited[first] = &job{n: examples}, map[int]bool{}
 		}
 		groups[first].sets = append(groups[first].sets, i)
-		groups[first].noise = groups[first].noise || noise
 		for _, e := range set {
+			groups[first].add(e, p.sites[position(e.Site)])
 			edited[first][position(e.Site)] = true
 		}
 	}
@@ -209,7 +205,7 @@ func (p *Probe) nest(j *job, a anatomy, sets [][]unit.Edit) {
 		return
 	}
 	lists, clamped := nested(sets, j.sets, j.sites[0], a.units)
-	ps := p.passes[job{sites: j.sites, method: chain}.key()]
+	ps := p.passes[job{sites: j.sites, layout: j.layout, method: chain}.key()]
 	rest := a.suffix - a.direct + elementwise*a.elements
 	best, cost := 0, 0.8*float64(len(j.sets))*(rest+a.direct)
 	if p.eager {
@@ -365,5 +361,5 @@ func (p *Probe) memory() int64 {
 	if p.opt.Memory > 0 {
 		return p.opt.Memory
 	}
-	return physicalMemory() / 4
+	return PhysicalMemory() / 4
 }

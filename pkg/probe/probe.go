@@ -49,6 +49,8 @@ type Options struct {
 	// Mean gives, by site, the values that unit.Mean clamps to; where it has none, the mean over this probe's own data
 	// is measured and used.
 	Mean map[string][]float64
+	// ElementMean is the same for unit.ElementMean, in the order of ElementMeans.
+	ElementMean map[string][]float64
 }
 
 // Probe evaluates one network on one set of labelled images. It is safe for concurrent use; calls take turns.
@@ -60,15 +62,17 @@ type Probe struct {
 	labels  []int32
 	opt     Options
 
-	mu      sync.Mutex
-	images  *tensors.Tensor // (Uint8)[examples, height, width, channels], on the device
-	targets *tensors.Tensor // (Int32)[examples]
-	moments map[string]Moments
-	passes  map[string]*pass     // compiled, by method and what they edit
-	plain   map[bool]*model.Exec // compiled, by whether they add noise
-	measure map[string]*model.Exec
-	draws   map[string]*model.Exec // of noise, by site
-	calls   uint64
+	mu             sync.Mutex
+	images         *tensors.Tensor // (Uint8)[examples, height, width, channels], on the device
+	targets        *tensors.Tensor // (Int32)[examples]
+	moments        map[string]Moments
+	elementMeans   map[string][]float64
+	elementTensors map[string][]*tensors.Tensor // see elementsOnDevice
+	passes         map[string]*pass             // compiled, by method and what they edit
+	plain          map[layout]*model.Exec       // compiled
+	measure        map[string]*model.Exec
+	draws          map[string]*model.Exec // of noise, by site
+	calls          uint64
 
 	fixed     bool               // the parameters do not change between calls
 	anatomies map[string]anatomy // by sites
@@ -121,8 +125,8 @@ func NewOnStore(b *backend.Backend, net nets.Net, store *model.Store, data datas
 		backend: b, net: net, store: store, sites: sites, labels: slices.Clone(data.Labels), opt: opt,
 		images:  tensors.FromFlatDataAndDimensions(data.Images, append([]int{data.Len()}, data.Shape...)...),
 		targets: tensors.FromFlatDataAndDimensions(data.Labels, data.Len()),
-		moments: map[string]Moments{}, passes: map[string]*pass{}, plain: map[bool]*model.Exec{}, measure: map[string]*model.Exec{}, draws: map[string]*model.Exec{},
-		anatomies: map[string]anatomy{},
+		moments: map[string]Moments{}, passes: map[string]*pass{}, plain: map[layout]*model.Exec{}, measure: map[string]*model.Exec{}, draws: map[string]*model.Exec{},
+		anatomies: map[string]anatomy{}, elementMeans: map[string][]float64{}, elementTensors: map[string][]*tensors.Tensor{},
 	}, nil
 }
 
@@ -148,7 +152,10 @@ func (p *Probe) Close() {
 	for _, e := range p.draws {
 		e.Finalize()
 	}
-	p.passes, p.plain, p.measure, p.draws = nil, nil, nil, nil
+	for _, ts := range p.elementTensors {
+		free(ts)
+	}
+	p.passes, p.plain, p.measure, p.draws, p.elementTensors = nil, nil, nil, nil, nil
 	_ = p.images.FinalizeAll()
 	_ = p.targets.FinalizeAll()
 }

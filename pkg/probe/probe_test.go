@@ -403,7 +403,7 @@ func TestFastPathEqualsPlainPathOnRandomEdits(t *testing.T) {
 					set = append(set, unit.Ablate(s.Name, unit.Zero))
 				case 1:
 					units := rapid.SliceOfDistinct(rapid.IntRange(0, s.Units()-1), rapid.ID).Draw(t, "units")
-					to := rapid.SampledFrom([]unit.Target{unit.Zero, unit.Mean, unit.Value(0.7)}).Draw(t, "to")
+					to := rapid.SampledFrom([]unit.Target{unit.Zero, unit.Mean, unit.ElementMean, unit.Value(0.7)}).Draw(t, "to")
 					set = append(set, unit.Edit{Site: s.Name, Units: units, To: to})
 				case 2:
 					set = append(set, unit.Noise(s.Name, slices.Repeat([]float64{0.3}, s.Units()), rapid.Uint64().Draw(t, "seed")))
@@ -434,7 +434,7 @@ func TestLossesEqualThePlainPath(t *testing.T) {
 	require.NoError(t, err)
 	for i := range sets {
 		var loss float64
-		o, err := p.callPlain(false, chunks(p.everything(), 23)[0], sets, i)
+		o, err := p.callPlain(chunks(p.everything(), 23)[0], sets, i)
 		require.NoError(t, err)
 		for _, l := range o.loss {
 			loss += float64(l)

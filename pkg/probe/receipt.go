@@ -71,18 +71,18 @@ func (t *tally) fill(r *unit.Receipt, sets [][]unit.Edit) {
 // plainExec compiles the plain path: the network from images to logits with one set of edits, by nothing but tap.Point,
 // against which every faster way is checked. Its outputs are class, tied, loss, the number of changed activations, the
 // gap between the two largest logits and the size of the largest, by which rounding is told from error.
-func (p *Probe) plainExec(noise bool) (*model.Exec, error) {
-	if exec := p.plain[noise]; exec != nil {
+func (p *Probe) plainExec(l layout) (*model.Exec, error) {
+	if exec := p.plain[l]; exec != nil {
 		return exec, nil
 	}
-	per := inputsPerSite(noise)
 	exec, err := model.NewExec(p.backend.Engine, p.store, func(scope *model.Scope, in []*graph.Node) []*graph.Node {
 		images, targets, ids := in[0], in[1], in[2]
+		edits, _ := p.split(l, p.siteNames(), in[3:])
 		var changed *graph.Node
 		r := tap.Recorder{Edit: func(site string, x *graph.Node) *graph.Node {
 			i := slices.IndexFunc(p.sites, func(s unit.Site) bool { return s.Name == site })
-			y := editWide(x, in[3+per*i:3+per*(i+1)])
-			changed = plus(changed, countTrue(graph.NotEqual(x, y)))
+			y, n := editWide(x, l, edits[i])
+			changed = plus(changed, n)
 			return y
 		}}
 		r.Attach(images.Graph())
@@ -100,8 +100,16 @@ func (p *Probe) plainExec(noise bool) (*model.Exec, error) {
 	if err != nil {
 		return nil, fmt.Errorf("probe: %w", err)
 	}
-	p.plain[noise] = exec.WithName("probe plain path")
+	p.plain[l] = exec.WithName("probe plain path" + l.String())
 	return exec, nil
+}
+
+// siteNames names all sites, in the network's order.
+func (p *Probe) siteNames() (names []string) {
+	for _, s := range p.sites {
+		names = append(names, s.Name)
+	}
+	return names
 }
 
 // plainly are the outcomes of the plain path.
@@ -112,30 +120,27 @@ type plainly struct {
 }
 
 // callPlain evaluates one set on a chunk.
-func (p *Probe) callPlain(noise bool, c chunk, sets [][]unit.Edit, set int) (o plainly, err error) {
-	exec, err := p.plainExec(noise)
+func (p *Probe) callPlain(c chunk, sets [][]unit.Edit, set int) (o plainly, err error) {
+	l := p.layoutOf(sets, set)
+	exec, err := p.plainExec(l)
 	if err != nil {
 		return o, err
 	}
 	ids := c.tensor()
-	inputs := []*tensors.Tensor{ids}
-	defer func() { free(inputs) }()
-	var sites []string
-	for _, s := range p.sites {
-		sites = append(sites, s.Name)
-	}
-	var draws []*tensors.Tensor
-	if noise {
-		one := job{sites: sites, sets: []int{set}, noise: true, widen: 1}
+	inputs, given := []*tensors.Tensor{ids}, []*tensors.Tensor{ids}
+	defer func() { free(given) }()
+	sites := p.siteNames()
+	draws := make([]*tensors.Tensor, len(sites))
+	if l.noise {
+		one := job{sites: sites, sets: []int{set}, layout: l, widen: 1}
 		if draws, err = p.draw(sites, one.keys(sets, one.sets), ids); err != nil {
 			return o, err
 		}
+		given = append(given, draws...)
 	}
 	for i, site := range sites {
-		inputs = append(inputs, p.inputs(site, noise, 1, sets, []int{set})...)
-		if noise {
-			inputs = append(inputs, draws[i])
-		}
+		all, own := p.inputs(site, l, 1, sets, []int{set}, draws[i])
+		inputs, given = append(inputs, all...), append(given, own...)
 	}
 	out, err := call(exec, slices.Concat([]*tensors.Tensor{p.images, p.targets}, inputs)...)
 	if err != nil {
@@ -161,7 +166,7 @@ func (p *Probe) runPlain(ctx context.Context, j job, sets [][]unit.Edit, example
 			if ctx.Err() != nil {
 				return fmt.Errorf("probe: %w", context.Cause(ctx))
 			}
-			o, err := p.callPlain(j.noise, c, sets, i)
+			o, err := p.callPlain(c, sets, i)
 			if err != nil {
 				return err
 			}
@@ -204,8 +209,7 @@ func (p *Probe) verify(ctx context.Context, sets [][]unit.Edit, examples []int32
 			k = rng.IntN(total)
 		}
 		set, c := edited[k/len(parts)], parts[k%len(parts)]
-		noise := slices.ContainsFunc(sets[set], func(e unit.Edit) bool { return e.Sigma != nil })
-		o, err := p.callPlain(noise, c, sets, set)
+		o, err := p.callPlain(c, sets, set)
 		if err != nil {
 			return err
 		}

@@ -36,6 +36,9 @@ const (
 	KindMean               // the unit's own mean activation over all examples (and positions of a feature map)
 	KindValue              // Target.Value
 	KindItself             // the unmodified activation: what an edit that only adds noise starts from
+	// KindElementMean is, for each element of a feature map, its own mean over all examples (section 6, item 16). Where a
+	// unit is a single activation, it is the unit's mean.
+	KindElementMean
 )
 
 // Target is the value units are clamped to. The zero Target clamps to zero.
@@ -44,23 +47,26 @@ type Target struct {
 	Value float64 // used by KindValue only
 }
 
-// Zero, Mean and Itself are the targets without a parameter.
+// Zero, Mean, ElementMean and Itself are the targets without a parameter.
 var (
-	Zero   = Target{}
-	Mean   = Target{Kind: KindMean}
-	Itself = Target{Kind: KindItself}
+	Zero        = Target{}
+	Mean        = Target{Kind: KindMean}
+	ElementMean = Target{Kind: KindElementMean}
+	Itself      = Target{Kind: KindItself}
 )
 
 // Value is the target that clamps to v.
 func Value(v float64) Target { return Target{Kind: KindValue, Value: v} }
 
-// String gives "zero", "mean", "itself" or "value:0.5", the form ParseTarget reads.
+// String gives "zero", "mean", "element-mean", "itself" or "value:0.5", the form ParseTarget reads.
 func (t Target) String() string {
 	switch t.Kind {
 	case KindZero:
 		return "zero"
 	case KindMean:
 		return "mean"
+	case KindElementMean:
+		return "element-mean"
 	case KindItself:
 		return "itself"
 	case KindValue:
@@ -76,6 +82,8 @@ func ParseTarget(s string) (Target, error) {
 		return Zero, nil
 	case "mean":
 		return Mean, nil
+	case "element-mean":
+		return ElementMean, nil
 	case "itself":
 		return Itself, nil
 	}
@@ -85,7 +93,7 @@ func ParseTarget(s string) (Target, error) {
 			return Value(v), nil
 		}
 	}
-	return Target{}, fmt.Errorf("target %q is not one of zero, mean, value:NUMBER (for example value:0.5)", s)
+	return Target{}, fmt.Errorf("target %q is not one of zero, mean, element-mean, value:NUMBER (for example value:0.5)", s)
 }
 
 // MarshalText and UnmarshalText make a Target a string in JSON.
@@ -154,7 +162,7 @@ type Receipt struct {
 	Sets       int    `json:"sets"`       // sets of edits evaluated
 	Edits      int    `json:"edits"`      // edits in them
 	Examples   int    `json:"examples"`   // examples each set saw
-	Changed    int64  `json:"changed"`    // activations whose value an edit really changed, over all sets and examples
+	Changed    int64  `json:"changed"`    // activations whose value an edit really changed, over all sets and examples; to a mean, by more than rounding
 	NoEffect   int    `json:"no_effect"`  // sets that have edits but changed no activation at all
 	Ties       int    `json:"ties"`       // tied largest logits met
 	Checked    int    `json:"checked"`    // predictions recomputed on the plain path

@@ -24,19 +24,20 @@ func ExampleCheck() {
 }
 
 func ExampleParseTarget() {
-	for _, s := range []string{"", "mean", "value:0.5", "median"} {
+	for _, s := range []string{"", "mean", "element-mean", "value:0.5", "median"} {
 		fmt.Println(unit.ParseTarget(s))
 	}
 	// Output:
 	// zero <nil>
 	// mean <nil>
+	// element-mean <nil>
 	// value:0.5 <nil>
-	// zero target "median" is not one of zero, mean, value:NUMBER (for example value:0.5)
+	// zero target "median" is not one of zero, mean, element-mean, value:NUMBER (for example value:0.5)
 }
 
 func TestTargetsGoToTextAndBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		to := rapid.SampledFrom([]unit.Target{unit.Zero, unit.Mean, unit.Itself, unit.Value(rapid.Float64().Draw(t, "value"))}).Draw(t, "target")
+		to := rapid.SampledFrom([]unit.Target{unit.Zero, unit.Mean, unit.ElementMean, unit.Itself, unit.Value(rapid.Float64().Draw(t, "value"))}).Draw(t, "target")
 		text, err := json.Marshal(to)
 		require.NoError(t, err)
 		var back unit.Target
@@ -45,7 +46,7 @@ func TestTargetsGoToTextAndBack(t *testing.T) {
 	})
 	for _, bad := range []string{"value:", "value:x", "value:NaN", "value:+Inf", "Zero", "value:1e999"} {
 		_, err := unit.ParseTarget(bad)
-		require.ErrorContains(t, err, "is not one of zero, mean, value:NUMBER", bad)
+		require.ErrorContains(t, err, "is not one of zero, mean, element-mean, value:NUMBER", bad)
 	}
 }
 
