@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/seed-ea9a9d67/directions/datasets"
 	"github.com/seed-ea9a9d67/directions/pkg/fit"
 	"github.com/seed-ea9a9d67/directions/pkg/nets"
 	"github.com/seed-ea9a9d67/directions/pkg/probe"
@@ -21,12 +20,13 @@ import (
 // Import makes a run of a safetensors file, without storing it: a network trained elsewhere, with PyTorch's names and
 // layout. Its labels are those of the data set. Keep makes it a run like any other.
 func (l *Lab) Import(path, net, data, input string) (*Run, error) {
-	e, err := datasets.Lookup(data)
+	data = canonical(data)
+	of, err := l.source(context.Background(), data)
 	if err != nil {
 		return nil, err
 	}
-	r := &Run{Spec: Spec{Data: data, Net: net, Input: input}, Data: e.Hash(), Source: path}
-	n, err := r.Spec.network(e.Shape, len(e.Classes))
+	r := &Run{Spec: Spec{Data: data, Net: net, Input: input}, Data: of.hash, Source: path}
+	n, err := r.Spec.network(of.shape, of.classes)
 	if err != nil {
 		return nil, err
 	}
