@@ -27,23 +27,23 @@ func imports(t *testing.T) (all, direct map[string][]string) {
 
 func TestImportsRunOneWay(t *testing.T) {
 	all, direct := imports(t)
-	pure := []string{"pkg/unit", "pkg/result", "pkg/corrupt", "pkg/ablate", "pkg/noise", "pkg/sample", "pkg/stat", "pkg/figure", "pkg/selectivity", "pkg/parquet", "datasets", "datasets/imagefolder"}
+	pure := []string{"pkg/unit", "pkg/result", "pkg/corrupt", "pkg/ablate", "pkg/noise", "pkg/sample", "pkg/stat", "pkg/figure", "pkg/selectivity", "pkg/parquet", "pkg/lease", "pkg/slurm", "datasets", "datasets/imagefolder"}
 	for _, name := range pure {
 		require.Contains(t, all, name)
 		for _, dep := range all[name] {
 			require.NotContains(t, dep, "gomlx", "%s must not know GoMLX", name)
 		}
 	}
-	for _, name := range []string{"pkg/unit", "pkg/result", "datasets", "datasets/imagefolder"} {
+	for _, name := range []string{"pkg/unit", "pkg/result", "pkg/lease", "pkg/slurm", "datasets", "datasets/imagefolder"} {
 		for _, dep := range all[name] {
 			require.NotContains(t, strings.Split(dep, "/")[0], ".", "%s uses the standard library only, not %s", name, dep)
 		}
 	}
 	// Each layer, and what it may import of this module beside the pure packages.
 	layers := map[string]string{
-		"pkg/backend": "", "pkg/tap": "", "pkg/nets": "tap", "pkg/probe": "backend nets tap", "pkg/fit": "backend nets tap probe",
-		"pkg/lab": "backend nets probe fit", "pkg/paper": "lab fit", "pkg/nb": "lab paper",
-		"cmd/directions": "lab paper fit backend",
+		"pkg/backend": "", "pkg/tap": "", "pkg/nets": "tap", "pkg/onnx": "nets tap", "pkg/probe": "backend nets tap", "pkg/fit": "backend nets tap probe",
+		"pkg/lab": "backend nets onnx probe fit", "pkg/paper": "lab fit", "pkg/sweep": "lab fit", "pkg/nb": "lab paper",
+		"cmd/directions": "lab onnx paper sweep fit backend",
 	}
 	for name, allowed := range layers {
 		for _, dep := range direct[name] {

@@ -10,6 +10,7 @@
 #   go           packages that use GoMLX, on the pure-Go backend
 #   xla          the same on XLA's CPU plugin
 #   static       a build with CGO_ENABLED=0: one static program, pure-Go backend
+#   slurm        a sweep on a real Slurm of one node, started for it: as root, where slurm-wlm and munge are installed
 #   notebooks    every notebook, at the smallest preset, in a store of its own
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
@@ -18,7 +19,7 @@ home=${DIRECTIONS_HOME:-${XDG_DATA_HOME:-$HOME/.local/share}/directions}
 export PATH="$root/.bin:$PATH" GOMLX_NO_AUTO_INSTALL=1
 export PJRT_PLUGIN_LIBRARY_PATH="${PJRT_PLUGIN_LIBRARY_PATH:-$home/plugins}"
 
-all="format vet staticcheck scripts race go xla static notebooks"
+all="format vet staticcheck scripts race go xla static slurm notebooks"
 cgo=$(go env CGO_ENABLED) # 0 also where there is no C compiler
 
 scratch=$(mktemp -d)
@@ -52,7 +53,7 @@ stage_staticcheck() { go tool staticcheck ./...; }
 
 stage_scripts() {
 	local script
-	for script in install.sh .ci/run .ci/test.sh; do bash -n $script || return 1; done
+	for script in install.sh .ci/run .ci/test.sh .ci/slurm.sh; do bash -n $script || return 1; done
 	for script in kernels/gonb/start.sh kernels/lab.sh notebooks/gonb.sh; do sh -n $script || return 1; done
 	.venv/bin/python -c 'import ast, sys; [ast.parse(open(f).read()) for f in sys.argv[1:]]' kernels/nbtest.py bench/peers/*.py
 }
@@ -80,6 +81,21 @@ stage_static() {
 		CGO_ENABLED=0 go build -o "$scratch/directions" ./cmd/directions &&
 		"$scratch/directions" --help >/dev/null || return 1
 	! ldd "$scratch/directions" >/dev/null 2>&1 || { echo "the program is not static" && return 1; }
+}
+
+# With REQUIRE_SLURM=1 a reason to skip is a failure.
+stage_slurm() {
+	local tool reason=''
+	for tool in slurmctld slurmd sbatch munged python3; do
+		command -v $tool >/dev/null || reason="no $tool; Debian has it in slurm-wlm, munge and python3"
+	done
+	[ "$(id -u)" = 0 ] || reason="Slurm's daemons start jobs as root only"
+	if [ -n "$reason" ]; then
+		[ -z "${REQUIRE_SLURM:-}" ] || { echo "REQUIRE_SLURM is set, but: $reason" && return 1; }
+		skip "$reason"
+		return
+	fi
+	go build -o "$scratch/directions" ./cmd/directions && .ci/slurm.sh "$scratch/directions"
 }
 
 stage_notebooks() {

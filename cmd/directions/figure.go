@@ -21,8 +21,9 @@ func newFigure(a *app) *cobra.Command {
 		Short: "Compute and draw a figure of the paper, and test its claims",
 		Long: "Compute a figure (or read it from the store), draw it as PNG and SVG, and print its table and the paper's claims\n" +
 			"with our numbers. `directions figure list` names the figures.",
-		Example: "  directions figure 1a --preset smoke\n  directions figure 1a --preset quick --data mnist",
-		Args:    one("the ID of a figure (`directions figure list`)"),
+		Example: "  directions figure 1a --preset smoke\n  directions figure 1a --preset quick --data mnist\n" +
+			"  directions figure 7d --run resnet20",
+		Args: one("the ID of a figure (`directions figure list`)"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := writable("--json", jsonTo); err != nil {
 				return err
@@ -38,6 +39,9 @@ func newFigure(a *app) *cobra.Command {
 				}
 			}
 			opt.Recompute = a.recompute
+			if opt.Run != "" && !cmd.Flags().Changed("preset") {
+				opt.Preset = "" // that for runs
+			}
 			l, err := a.open()
 			if err != nil {
 				return err
@@ -61,6 +65,8 @@ func newFigure(a *app) *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&opt.Preset, "preset", "smoke", "smoke, quick or paper")
 	f.StringVar(&opt.Data, "data", "", "data set (default: mnist10k for smoke, else the paper's; see figure list)")
+	f.StringVar(&opt.Run, "run", "", "for figures about a residual network, at presets quick and paper: the run's name or key\n"+
+		"(default: resnet20; directions import makes one)")
 	f.StringVar(&out, "out", "out", "folder for the pictures")
 	f.StringVar(&jsonTo, "json", "", "write the result as JSON to FILE (- for standard output, and nothing else)")
 	f.StringVar(&opt.Results, "results", "", "folder of results by name: read from it if the key fits")

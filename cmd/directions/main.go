@@ -41,6 +41,11 @@ type app struct {
 	recompute     bool
 	verify        string
 	plan          bool // of the commands that analyse
+
+	// Of a worker of a sweep, whose progress goes elsewhere, and which is one of share.
+	progress lab.Progress
+	note     func(string)
+	share    int
 }
 
 func newRoot() *cobra.Command {
@@ -67,14 +72,15 @@ func newRoot() *cobra.Command {
 	f.BoolVar(&a.recompute, "recompute", false, "compute results even if they are in the store")
 	f.StringVar(&a.verify, "verify", "sample", "how much is computed a second time on the plain path: sample, or all")
 	root.AddCommand(
-		newTrain(a), newImport(a), newAblate(a), newNoise(a), newUnits(a), newFigure(a), newDemo(a), newRuns(a), newData(a), newDoctor(a),
+		newTrain(a), newImport(a), newInspect(), newAblate(a), newNoise(a), newUnits(a), newUnit(a), newSweep(a), newFigure(a), newDemo(a), newRuns(a), newData(a), newDoctor(a),
 	)
 	return root
 }
 
 // open opens the lab as the shared flags say.
 func (a *app) open() (*lab.Lab, error) {
-	opt := lab.Options{Home: a.home, Backend: a.backend, Data: a.data, Memory: a.memory << 20, Recompute: a.recompute, Plan: a.plan}
+	opt := lab.Options{Home: a.home, Backend: a.backend, Data: a.data, Memory: a.memory << 20, Recompute: a.recompute, Plan: a.plan,
+		Share: a.share}
 	switch a.verify {
 	case "sample":
 	case "all":
@@ -85,7 +91,9 @@ func (a *app) open() (*lab.Lab, error) {
 	if a.memory < 0 || a.memory > 1<<40 {
 		return nil, fmt.Errorf("--memory %d: a number of MiB, at least 1 (0 means a quarter of the machine's memory)", a.memory)
 	}
-	if !a.quiet {
+	if a.progress != nil {
+		opt.Progress, opt.Note = a.progress, a.note
+	} else if !a.quiet {
 		opt.Progress = lab.Terminal(os.Stderr)
 		opt.Note = func(text string) { fmt.Fprintln(os.Stderr, text) }
 	}
@@ -131,7 +139,7 @@ func some(what string) cobra.PositionalArgs {
 }
 
 const (
-	runArgument    = "a RUN: a name or key from `directions runs list`, or a .safetensors file"
+	runArgument    = "a RUN: a name or key from `directions runs list`, or a .safetensors or .onnx file"
 	storedArgument = "a RUN: a name or key from `directions runs list`"
 	dataArgument   = "the NAME of a data set (`directions data list`)"
 )

@@ -19,6 +19,7 @@ import (
 	"github.com/seed-ea9a9d67/directions/pkg/figure"
 	"github.com/seed-ea9a9d67/directions/pkg/lab"
 	"github.com/seed-ea9a9d67/directions/pkg/noise"
+	"github.com/seed-ea9a9d67/directions/pkg/onnx"
 	"github.com/seed-ea9a9d67/directions/pkg/result"
 	"github.com/seed-ea9a9d67/directions/pkg/sample"
 	"github.com/seed-ea9a9d67/directions/pkg/unit"
@@ -81,10 +82,46 @@ func newTrain(a *app) *cobra.Command {
 	return c
 }
 
+// elsewhere are the flags that say what a file holds that was not trained here.
+type elsewhere struct {
+	net, data, input string
+	onnx             onnx.Options
+}
+
+func (e *elsewhere) flags(f *pflag.FlagSet, what string) {
+	f.StringVar(&e.net, "net", "", "network of a .safetensors "+what+": "+netForms)
+	f.StringVar(&e.data, "data", "", "data set of a .safetensors or .onnx "+what+" (directions data list)")
+	f.StringVar(&e.input, "input", "", "how pixels become its input: "+inputForms)
+	onnxFlags(f, &e.onnx)
+}
+
+func onnxFlags(f *pflag.FlagSet, o *onnx.Options) {
+	f.IntVar(&o.UnitAxis, "unit-axis", 0, "of an .onnx file: axis of the units of tensors with more than two axes, -1: the last (default found)")
+	f.StringVar(&o.Layout, "layout", "", "of an .onnx file: how images lie in its input, nchw or nhwc (default found)")
+	f.StringVar(&o.Output, "output", "", "of an .onnx file: tensor that has the logits (default found)")
+}
+
+// read makes a run of a file.
+func (e *elsewhere) read(l *lab.Lab, file string) (*lab.Run, error) {
+	isONNX := strings.HasSuffix(file, ".onnx")
+	switch {
+	case isONNX && e.net != "":
+		return nil, fmt.Errorf("--net %s: %s has its network itself; leave --net out", e.net, file)
+	case isONNX && e.data == "":
+		return nil, fmt.Errorf("%s: an ONNX file needs --data, for example --data cifar10", file)
+	case isONNX:
+		return l.Import(file, e.onnx.String(), e.data, e.input)
+	case e.onnx != onnx.Options{}:
+		return nil, fmt.Errorf("--unit-axis, --layout and --output are for an .onnx file; %s is none", file)
+	case e.net == "" || e.data == "":
+		return nil, fmt.Errorf("%s: a file of weights needs --net and --data, for example --net mlp:512,512 --data mnist", file)
+	}
+	return l.Import(file, e.net, e.data, e.input)
+}
+
 // target is what an analysis works on and where its answer goes: the flags that ablate and noise share.
 type target struct {
-	net            string
-	data, input    string
+	elsewhere
 	sites          []string
 	on             lab.On
 	within         string
@@ -105,9 +142,7 @@ func (t *target) flags(c *cobra.Command, a *app) {
 
 // where adds the flags that say what is analysed, on which examples.
 func (t *target) where(f *pflag.FlagSet, split string) {
-	f.StringVar(&t.net, "net", "", "network of a .safetensors RUN: "+netForms)
-	f.StringVar(&t.data, "data", "", "data set of a .safetensors RUN")
-	f.StringVar(&t.input, "input", "", "how pixels become the input of a .safetensors RUN: "+inputForms)
+	t.elsewhere.flags(f, "RUN")
 	f.StringSliceVar(&t.sites, "sites", nil, "sites whose units are analysed, in this order (default all)")
 	f.StringVar(&t.on.Split, "split", split, "examples: train (with the labels the network was trained on) or test")
 	f.IntVar(&t.on.Examples, "examples", 0, "the first N examples of the split (default all)")
@@ -170,16 +205,14 @@ func (t *target) open(a *app, name string) (*lab.Lab, *lab.Run, error) {
 
 // run finds the network: a name, a key, or a file of weights.
 func (t *target) run(l *lab.Lab, name string) (*lab.Run, error) {
-	if !strings.HasSuffix(name, ".safetensors") {
-		if t.net != "" || t.data != "" || t.input != "" {
-			return nil, fmt.Errorf("--net, --data and --input are for a .safetensors file; %q is a run, which has its own", name)
-		}
-		return l.Find(name)
+	if strings.HasSuffix(name, ".safetensors") || strings.HasSuffix(name, ".onnx") {
+		return t.read(l, name)
 	}
-	if t.net == "" || t.data == "" {
-		return nil, fmt.Errorf("%s: a file of weights needs --net and --data, for example --net mlp:512,512 --data mnist", name)
+	if t.elsewhere != (elsewhere{}) {
+		return nil, fmt.Errorf("--net, --data, --input, --unit-axis, --layout and --output are for a .safetensors or .onnx file; "+
+			"%q is a run, which has its own", name)
 	}
-	return l.Import(name, t.net, t.data, t.input)
+	return l.Find(name)
 }
 
 // write puts a result where the flags say; without any it goes to standard output as a table. What has no curve has no
@@ -228,7 +261,8 @@ func newAblate(a *app) *cobra.Command {
 			"With --within, only as many examples are looked at as it takes: the same ones for all points of an ordering,\n" +
 			"and as many as it needs by itself for each unit of --each. The interval is printed with the numbers. It is one\n" +
 			"of accuracies; the loss is then an estimate without one.\n" +
-			"RUN is a name or key (directions runs list), or a .safetensors file with PyTorch's names and layout.",
+			"RUN is a name or key (directions runs list), a .safetensors file with PyTorch's names and layout,\n" +
+			"or an .onnx file with a classifier.",
 		Example: "  directions ablate half --orders 10 --points 20 --json -\n" +
 			"  directions ablate half --within 0.5pt --confidence 0.95\n" +
 			"  directions ablate half --each --within 0.2pt --csv units.csv\n" +
@@ -332,23 +366,22 @@ func readOrderings(path string) (*ablate.Orderings, error) {
 }
 
 func newImport(a *app) *cobra.Command {
-	net, data, input, name := "", "", "", ""
+	e, name := elsewhere{}, ""
 	c := &cobra.Command{
 		Use:   "import FILE",
 		Short: "Take a network trained elsewhere into the store, and measure it",
-		Long: "Check a .safetensors file with PyTorch's names and layout against a network, measure its loss and accuracy on both\n" +
-			"splits of a data set, and keep it among the trained networks.",
-		Example: "  directions import cifar10-resnet20.safetensors --net resnet20 --data cifar10 --input imagenet --name resnet",
-		Args:    one("a .safetensors FILE"),
+		Long: "Check a .safetensors file with PyTorch's names and layout against a network, or read a classifier from an .onnx file\n" +
+			"(directions inspect shows what is in it), measure its loss and accuracy on both splits of a data set, and keep it\n" +
+			"among the trained networks.",
+		Example: "  directions import cifar10-resnet20.safetensors --net resnet20 --data cifar10 --input imagenet --name resnet\n" +
+			"  directions import model.onnx --data cifar10 --input imagenet --name mine",
+		Args: one("a .safetensors or .onnx FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if net == "" || data == "" {
-				return errors.New("import needs --net and --data, for example --net resnet20 --data cifar10")
-			}
 			l, err := a.open()
 			if err != nil {
 				return err
 			}
-			r, err := l.Import(args[0], net, data, input)
+			r, err := e.read(l, args[0])
 			if err != nil {
 				return err
 			}
@@ -360,9 +393,7 @@ func newImport(a *app) *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&net, "net", "", "network: "+netForms)
-	f.StringVar(&data, "data", "", "data set (directions data list)")
-	f.StringVar(&input, "input", "", "how pixels become its input: "+inputForms)
+	e.flags(f, "FILE")
 	f.StringVar(&name, "name", "", "name for the network")
 	return c
 }
@@ -374,7 +405,8 @@ func newNoise(a *app) *cobra.Command {
 		Use:   "noise RUN",
 		Short: "Noise sweep: accuracy as growing noise is added to all units",
 		Long: "Add Gaussian noise to every unit, scaled by the unit's own standard deviation over the training set.\n" +
-			"RUN is a name or key (directions runs list), or a .safetensors file with PyTorch's names and layout.",
+			"RUN is a name or key (directions runs list), a .safetensors file with PyTorch's names and layout,\n" +
+			"or an .onnx file with a classifier.",
 		Example: "  directions noise half --repeats 5 --png noise.png",
 		Args:    one(runArgument),
 		RunE: func(cmd *cobra.Command, args []string) error {

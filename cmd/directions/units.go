@@ -26,7 +26,8 @@ func newUnits(a *app) *cobra.Command {
 			"Feature maps are averaged over positions. A field is empty where a unit has no such number: dead units have no\n" +
 			"selectivity, nor has a unit that is negative on some example. CSV, Parquet and JSON (a list of records) open in pandas,\n" +
 			"polars and DuckDB as they are. Without a file, the main columns are printed.\n" +
-			"RUN is a name or key (directions runs list), or a .safetensors file with PyTorch's names and layout.",
+			"RUN is a name or key (directions runs list), a .safetensors file with PyTorch's names and layout,\n" +
+			"or an .onnx file with a classifier.",
 		Example: "  directions units resnet --split test --parquet units.parquet\n" +
 			"  directions units half --sites fc1 --no-impact --bins 50 --csv -",
 		Args: one(runArgument),

@@ -93,3 +93,33 @@ func TestUnits(t *testing.T) {
 		require.Equal(t, 1, strings.Count(message, "\n"), message)
 	}
 }
+
+func TestUnit(t *testing.T) {
+	s := newShell(t)
+	s.net()
+	out, _ := s.ok("unit", "net", "fc2", "3", "--examples", "100")
+	require.Contains(t, out, "Unit 3 of fc2 of net by class, on 100 test examples: accuracy ")
+	out, _ = s.ok("unit", "net", "fc2", "3", "--examples", "100", "--png", "u.png", "--json", "-")
+	var v struct {
+		Tuning struct {
+			Unit int
+			Top  []struct{ Activity float64 }
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(out), &v))
+	require.Equal(t, 3, v.Tuning.Unit)
+	require.GreaterOrEqual(t, v.Tuning.Top[0].Activity, v.Tuning.Top[1].Activity)
+	picture, err := os.ReadFile(s.path("u.png"))
+	require.NoError(t, err)
+	require.True(t, bytes.HasPrefix(picture, []byte("\x89PNG")))
+	for want, args := range map[string][]string{
+		"unit takes three arguments: ":        {"net", "fc2"},
+		`unit "x" is not a number`:            {"net", "fc2", "x"},
+		"the site has the units 0 to 7":       {"net", "fc2", "8"},
+		`no site "fc9"`:                       {"net", "fc9", "0"},
+		"must end in .png or .svg":            {"net", "fc2", "0", "--png", "u.jpg"},
+		"--json nowhere/u.json: cannot write": {"net", "fc2", "0", "--json", "nowhere/u.json"},
+	} {
+		require.Contains(t, s.fails(append([]string{"unit"}, args...)...), want)
+	}
+}

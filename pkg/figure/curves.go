@@ -80,9 +80,8 @@ func (f *curveFigure) check() error {
 	if len(f.curves) == 0 {
 		return fmt.Errorf("no curves given, at least one is needed")
 	}
-	if s := o.Style; !(s.Width >= 5 && s.Width <= 100 && s.Height >= 3 && s.Height <= 100 && s.FontSize >= 4 && s.FontSize <= 40) {
-		return fmt.Errorf("style %v × %v cm at %v points is not between 5 × 3 and 100 × 100 cm at 4 to 40 points (0 takes the default)",
-			s.Width, s.Height, s.FontSize)
+	if err := o.Style.check(); err != nil {
+		return err
 	}
 	if !finite(o.YMin) || !finite(o.YMax) || (o.YMin != 0 || o.YMax != 0) && o.YMin >= o.YMax {
 		return fmt.Errorf("vertical axis from YMin %v to YMax %v: YMin must be the smaller one (both 0 fits the data)", o.YMin, o.YMax)

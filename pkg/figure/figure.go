@@ -101,6 +101,7 @@ func (f *Figure) WriteSVG(w io.Writer) error {
 	svg := strings.Replace(b.String(), rootEnd, rootEnd[:len(rootEnd)-1]+` role="img">`+
 		"\n<title>"+html.EscapeString(f.Title())+"</title>\n<desc>"+html.EscapeString(f.Alt())+"</desc>", 1)
 	svg = strings.ReplaceAll(svg, "font-family:Liberation Sans", "font-family:'Liberation Sans',Arial,Helvetica,sans-serif")
+	svg = strings.ReplaceAll(svg, "data:image/jpg;base64,", "data:image/png;base64,") // which is what it holds
 	_, err := io.WriteString(w, svg)
 	return err
 }

@@ -148,9 +148,13 @@ func figures() map[string]*Figure {
 	manyOptions.Style = small
 	noiseOptions := noiseOptions()
 	noiseOptions.Style = small
+	scatterOptions, clouds := layers()
+	scatterOptions.Style = small
 	return map[string]*Figure{
-		"ablation": must(Curves(ablationOptions(), ablation()...)),
-		"many":     must(Curves(manyOptions, manyCurves...)),
+		"scatter":   must(Scatter(scatterOptions, clouds...)),
+		"estimates": must(Estimates(correlations(), correlated(16)...)),
+		"ablation":  must(Curves(ablationOptions(), ablation()...)),
+		"many":      must(Curves(manyOptions, manyCurves...)),
 		"grid": must(Grid(2,
 			must(Curves(Options{Style: small}, single())),
 			must(Curves(noiseOptions, noise()...)),
@@ -352,7 +356,15 @@ type drawn struct {
 func draws(t *testing.T, f *Figure) drawn {
 	t.Helper()
 	var rec recorder.Canvas
-	frame := &f.drawing.(*curveFigure).frame
+	var frame *frame
+	switch d := f.drawing.(type) {
+	case *curveFigure:
+		frame = &d.frame
+	case *scatter:
+		frame = &d.frame
+	case *estimateFigure:
+		frame = &d.frame
+	}
 	data := frame.arrange("").data
 	c := draw.Canvas{Canvas: &rec, Rectangle: data}
 	p := frame.axes(frame.arrange(""))

@@ -1,6 +1,7 @@
 package figure
 
 import (
+	"fmt"
 	"image/color"
 	"math"
 	"slices"
@@ -34,6 +35,14 @@ func (s Style) withDefaults() Style {
 	return s
 }
 
+func (s Style) check() error {
+	if !(s.Width >= 5 && s.Width <= 100 && s.Height >= 3 && s.Height <= 100 && s.FontSize >= 4 && s.FontSize <= 40) {
+		return fmt.Errorf("style %v × %v cm at %v points is not between 5 × 3 and 100 × 100 cm at 4 to 40 points (0 takes the default)",
+			s.Width, s.Height, s.FontSize)
+	}
+	return nil
+}
+
 // The colours of Okabe and Ito (2008), made to be told apart with any common colour vision. Their yellow is left out: a
 // thin line of it vanishes on white.
 var (
@@ -51,8 +60,11 @@ var (
 )
 
 // palette gives n colours: the most distinct first or, for an ordered family, from blue through green to vermillion.
-// From the eighth on colours repeat, with another dash pattern.
+// From the eighth on colours repeat, with another dash pattern; an ordered family of more than seven gets a ramp.
 func palette(n int, ordered bool) []color.NRGBA {
+	if ordered && n > 7 {
+		return ramp(n)
+	}
 	colours := []color.NRGBA{blue, vermillion, green, purple, orange, skyBlue, black}
 	if ordered {
 		switch n {
@@ -73,6 +85,30 @@ func palette(n int, ordered bool) []color.NRGBA {
 	out := make([]color.NRGBA, n)
 	for i := range out {
 		out[i] = colours[i%len(colours)]
+	}
+	return out
+}
+
+// viridis is every tenth of the map of that name (Smith and van der Walt 2015), whose lightness grows evenly, also for
+// people who are colour blind.
+var viridis = []color.NRGBA{
+	{R: 0x44, G: 0x01, B: 0x54, A: 255}, {R: 0x48, G: 0x24, B: 0x75, A: 255}, {R: 0x41, G: 0x44, B: 0x87, A: 255},
+	{R: 0x35, G: 0x5F, B: 0x8D, A: 255}, {R: 0x2A, G: 0x78, B: 0x8E, A: 255}, {R: 0x21, G: 0x91, B: 0x8C, A: 255},
+	{R: 0x22, G: 0xA8, B: 0x84, A: 255}, {R: 0x44, G: 0xBF, B: 0x70, A: 255}, {R: 0x7A, G: 0xD1, B: 0x51, A: 255},
+}
+
+// ramp gives n ≥ 2 colours from dark violet to a green that is just dark enough on white.
+func ramp(n int) []color.NRGBA {
+	const top = 7.5 // tenths of the map
+	out := make([]color.NRGBA, n)
+	for i := range out {
+		at := top * float64(i) / float64(n-1)
+		below := int(at)
+		mix := func(a, b uint8) uint8 {
+			return uint8(math.Round(float64(a) + (at-float64(below))*(float64(b)-float64(a))))
+		}
+		a, b := viridis[below], viridis[below+1]
+		out[i] = color.NRGBA{R: mix(a.R, b.R), G: mix(a.G, b.G), B: mix(a.B, b.B), A: 255}
 	}
 	return out
 }

@@ -77,6 +77,24 @@ func TestColoursCanBeToldApart(t *testing.T) {
 	}
 }
 
+func TestRamp(t *testing.T) {
+	for _, vision := range []string{"normal", "protanopia", "deuteranopia", "tritanopia"} {
+		for _, n := range []int{8, 9, 11} { // 11 convolutional layers
+			colours := palette(n, true)
+			for i, c := range colours {
+				require.LessOrEqual(t, seen(c, vision)[0], 76., "colour %d of %d is too pale on white", i, n)
+				if i == 0 {
+					continue
+				}
+				require.Greater(t, seen(c, vision)[0], seen(colours[i-1], vision)[0], "%s: lightness grows", vision)
+				for j := range i {
+					require.Greater(t, distance(seen(c, vision), seen(colours[j], vision)), 5., "%s: colours %d and %d of %d", vision, j, i, n)
+				}
+			}
+		}
+	}
+}
+
 func TestOrderedPaletteRunsFromBlueToVermillion(t *testing.T) {
 	for n := 2; n <= 6; n++ {
 		p := palette(n, true)

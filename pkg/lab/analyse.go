@@ -17,8 +17,8 @@ import (
 	"github.com/seed-ea9a9d67/directions/pkg/unit"
 )
 
-// analysisVersion enters the key of every analysis. It changes when the code changes in a way that changes results.
-const analysisVersion = 1
+// AnalysisVersion enters the key of every analysis. It changes when the code changes in a way that changes results.
+const AnalysisVersion = 1
 
 // On says which examples a network is analysed on. The zero value is the paper's: all training examples, with the labels
 // the network was trained on.
@@ -71,7 +71,7 @@ func (l *Lab) probe(ctx context.Context, r *Run, on On, opt probe.Options) (*pro
 	if err != nil {
 		return nil, err
 	}
-	net, err := r.Spec.network(data.Shape, len(classes))
+	net, err := r.network(data.Shape, len(classes))
 	if err != nil {
 		return nil, err
 	}
@@ -295,7 +295,11 @@ func (l *Lab) sites(ctx context.Context, r *Run, asked []string) ([]string, erro
 	if err != nil {
 		return nil, err
 	}
-	net, err := r.Spec.network(of.shape, of.classes)
+	net, err := r.network(of.shape, of.classes)
+	if err == nil && r.model != nil && net.Default == nil {
+		err = fmt.Errorf("%s: no activation function is found in the file, so the sites to analyse must be named (--sites); "+
+			"`directions inspect` lists what there is", r.Label())
+	}
 	return net.Default, err
 }
 
@@ -414,7 +418,7 @@ func compute[T any](ctx context.Context, l *Lab, r *Run, kind string, request []
 	work func(old *T, save func(T) error) (T, error), complete func(T) bool) (T, error) {
 	var value T
 	fail := func(err error) (T, error) { return value, fmt.Errorf("%s of %s: %w", kind, r.Label(), err) }
-	key, err := result.Key(append([]any{kind, analysisVersion, r.Key}, request...)...)
+	key, err := result.Key(append([]any{kind, AnalysisVersion, r.Key}, request...)...)
 	if err != nil {
 		return fail(err)
 	}

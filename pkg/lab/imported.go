@@ -9,16 +9,19 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/seed-ea9a9d67/directions/pkg/fit"
 	"github.com/seed-ea9a9d67/directions/pkg/nets"
+	"github.com/seed-ea9a9d67/directions/pkg/onnx"
 	"github.com/seed-ea9a9d67/directions/pkg/probe"
 	"github.com/seed-ea9a9d67/directions/pkg/result"
 	"github.com/seed-ea9a9d67/directions/pkg/unit"
 )
 
-// Import makes a run of a safetensors file, without storing it: a network trained elsewhere, with PyTorch's names and
-// layout. Its labels are those of the data set. Keep makes it a run like any other.
+// Import makes a run of a file, without storing it: a network trained elsewhere. A safetensors file has PyTorch's names and
+// layout, and net says what they are of; an .onnx file has the network itself, and net is what onnx.Options.String gives.
+// Its labels are those of the data set. Keep makes it a run like any other.
 func (l *Lab) Import(path, net, data, input string) (*Run, error) {
 	data = canonical(data)
 	of, err := l.source(context.Background(), data)
@@ -26,18 +29,27 @@ func (l *Lab) Import(path, net, data, input string) (*Run, error) {
 		return nil, err
 	}
 	r := &Run{Spec: Spec{Data: data, Net: net, Input: input}, Data: of.hash, Source: path}
-	n, err := r.Spec.network(of.shape, of.classes)
-	if err != nil {
-		return nil, err
+	if strings.HasSuffix(path, ".onnx") != isONNX(net) {
+		return nil, fmt.Errorf("net %q does not go with %s: an .onnx file has its own network, onnx", net, path)
 	}
-	if r.file, err = os.ReadFile(path); err != nil {
+	if isONNX(net) {
+		r.file, err = onnx.ReadFile(path)
+	} else if _, err = r.network(of.shape, of.classes); err == nil { // before a large file is read
+		r.file, err = os.ReadFile(path)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("weights: %w", err)
 	}
-	if r.Arrays, _, err = nets.ReadSafetensors(bytes.NewReader(r.file)); err != nil {
+	dropped, err := r.readWeights(r.file)
+	if err != nil {
 		return nil, fmt.Errorf("weights %s: %w", path, err)
 	}
-	if dropped := nets.DropCounters(r.Arrays); dropped > 0 {
+	if dropped > 0 {
 		l.Note("weights %s: %d × num_batches_tracked left out: it counts batches, and nothing depends on it", path, dropped)
+	}
+	n, err := r.network(of.shape, of.classes)
+	if err != nil {
+		return nil, err
 	}
 	b, err := l.Backend()
 	if err != nil {
@@ -50,6 +62,26 @@ func (l *Lab) Import(path, net, data, input string) (*Run, error) {
 	r.Weights = hex.EncodeToString(sum[:])
 	r.Key, err = importKey(r)
 	return r, err
+}
+
+// readWeights reads the file of the weights, and of an ONNX file the network. dropped counts the batch counters that were
+// left out.
+func (r *Run) readWeights(data []byte) (dropped int, err error) {
+	if isONNX(r.Spec.Net) {
+		opt, err := onnx.ParseOptions(r.Spec.Net)
+		if err != nil {
+			return 0, err
+		}
+		if r.model, err = onnx.Read(data, opt); err != nil {
+			return 0, err
+		}
+		r.Arrays = r.model.Weights()
+		return 0, nil
+	}
+	if r.Arrays, _, err = nets.ReadSafetensors(bytes.NewReader(data)); err == nil && r.Source != "" {
+		dropped = nets.DropCounters(r.Arrays)
+	}
+	return dropped, err
 }
 
 func importKey(r *Run) (string, error) {

@@ -12,24 +12,28 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/seed-ea9a9d67/directions/datasets"
 	"github.com/seed-ea9a9d67/directions/datasets/imagefolder"
 	"github.com/seed-ea9a9d67/directions/pkg/backend"
+	"github.com/seed-ea9a9d67/directions/pkg/probe"
 	"github.com/seed-ea9a9d67/directions/pkg/result"
 )
 
 // Options of a Lab. The zero value is what the environment says.
 type Options struct {
-	Home      string       // the store's folder; "": DIRECTIONS_HOME, or the user's data folder
-	Data      []string     // folders with data sets, searched before the store's; nil: those of DIRECTIONS_DATA
-	Backend   string       // see backend.Open; "": GOMLX_BACKEND, or the best there is
-	Progress  Progress     // nil: Silent()
-	Note      func(string) // told in one line what was loaded, resumed or ignored; nil: nobody
-	Recompute bool         // compute results even if the store has them (trained networks are still loaded)
-	Memory    int64        // bytes an evaluation pass may use; 0: a quarter of the machine's memory
-	Verify    int          // see probe.Options
-	Plan      bool         // Note what an analysis is going to do, and how long it will take, before it does
+	Home      string        // the store's folder; "": DIRECTIONS_HOME, or the user's data folder
+	Data      []string      // folders with data sets, searched before the store's; nil: those of DIRECTIONS_DATA
+	Backend   string        // see backend.Open; "": GOMLX_BACKEND, or the best there is
+	Progress  Progress      // nil: Silent()
+	Note      func(string)  // told in one line what was loaded, resumed or ignored; nil: nobody
+	Recompute bool          // compute results even if the store has them (trained networks are still loaded)
+	Memory    int64         // bytes an evaluation pass may use; 0: a quarter of the machine's memory
+	Share     int           // this process is one of so many that compute here: without Memory, each may use its share of that quarter
+	Verify    int           // see probe.Options
+	SaveEvery time.Duration // how often an unfinished training is saved; 0: see fit.Options
+	Plan      bool          // Note what an analysis is going to do, and how long it will take, before it does
 }
 
 // Lab is safe for concurrent use.
@@ -54,6 +58,9 @@ func Open(opt Options) (*Lab, error) {
 	}
 	if opt.Progress == nil {
 		opt.Progress = Silent()
+	}
+	if opt.Memory == 0 && opt.Share > 1 {
+		opt.Memory = probe.PhysicalMemory() / 4 / int64(opt.Share)
 	}
 	store, err := result.Open(opt.Home)
 	if err != nil {

@@ -63,9 +63,9 @@ func (s State) line(count string) string {
 	text := s.Title + ": " + count
 	switch {
 	case s.Ended:
-		text += " in " + clockText(s.Elapsed)
+		text += " in " + Clock(s.Elapsed)
 	case s.Elapsed >= time.Second:
-		text += ", " + clockText(s.Elapsed)
+		text += ", " + Clock(s.Elapsed)
 	}
 	text += s.left()
 	if s.Note != "" {
@@ -79,7 +79,7 @@ func (s State) left() string {
 	if s.Ended || s.Left <= 0 {
 		return ""
 	}
-	return ", about " + clockText(max(s.Left, time.Second)) + " left"
+	return ", about " + Clock(max(s.Left, time.Second)) + " left"
 }
 
 // narrow is the line beside a bar, in so many columns. What has no room goes: first the note, then the time so far, the
@@ -95,8 +95,8 @@ func (s State) narrow(count string, columns int) string {
 	return clip(clip(s.Title, columns-len([]rune(left)))+left, columns)
 }
 
-// clockText writes a duration as a person would: "0.4 s", "12 s", "3 min 20 s", "1 h 05 min".
-func clockText(d time.Duration) string {
+// Clock writes a duration as a person would: "0.4 s", "12 s", "3 min 20 s", "1 h 05 min".
+func Clock(d time.Duration) string {
 	switch s := int(d.Round(time.Second) / time.Second); {
 	case d < 950*time.Millisecond:
 		return fmt.Sprintf("%.1f s", max(d, 0).Seconds())

@@ -121,7 +121,7 @@ func TestClockText(t *testing.T) {
 		3900 * time.Second:       "1 h 05 min",
 		30 * time.Hour:           "30 h 00 min",
 	} {
-		require.Equal(t, want, clockText(d), "%v", d)
+		require.Equal(t, want, Clock(d), "%v", d)
 	}
 }
 

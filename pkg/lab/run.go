@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/csv"
@@ -21,6 +20,7 @@ import (
 	"github.com/seed-ea9a9d67/directions/pkg/corrupt"
 	"github.com/seed-ea9a9d67/directions/pkg/fit"
 	"github.com/seed-ea9a9d67/directions/pkg/nets"
+	"github.com/seed-ea9a9d67/directions/pkg/onnx"
 	"github.com/seed-ea9a9d67/directions/pkg/result"
 )
 
@@ -115,26 +115,63 @@ type Run struct {
 	History []fit.Epoch           `json:"-"`
 	Arrays  map[string]nets.Array `json:"-"`
 
-	file []byte // that Import read
+	file  []byte      // that Import read
+	model *onnx.Model // of a network from an ONNX file
+}
+
+// network is the net of the run, for images of this shape, with its input.
+func (r *Run) network(image []int, classes int) (net nets.Net, err error) {
+	if r.model == nil {
+		return r.Spec.network(image, classes)
+	}
+	if net, err = r.model.Net(image, classes); err != nil {
+		return nets.Net{}, fmt.Errorf("%s: %w", r.Label(), err)
+	}
+	net.Input, err = nets.ParseInput(r.Spec.Input, image[2])
+	return net, err
 }
 
 // Files of a run's folder. The run is whole once doneFile is there: it is written last.
 const (
 	specFile    = "spec.json"
 	weightsFile = "weights.safetensors"
+	modelFile   = "model.onnx" // instead of that
 	historyFile = "history.csv"
 	labelsFile  = "labels.json" // manifest of the label corruption
 	doneFile    = "done"
 )
 
 // WeightsPath is the file with the weights of a finished run.
-func (l *Lab) WeightsPath(key string) string { return filepath.Join(l.store.RunDir(key), weightsFile) }
+func (l *Lab) WeightsPath(key string) string {
+	for _, name := range []string{modelFile, weightsFile} {
+		if path := filepath.Join(l.store.RunDir(key), name); exists(path) {
+			return path
+		}
+	}
+	return filepath.Join(l.store.RunDir(key), weightsFile)
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// weights names the file with the weights.
+func (r *Run) weights() string {
+	if isONNX(r.Spec.Net) {
+		return modelFile
+	}
+	return weightsFile
+}
+
+// isONNX tells whether a net is that of an ONNX file.
+func isONNX(net string) bool { return net == "onnx" || strings.HasPrefix(net, "onnx:") }
 
 // saveRun writes a finished run, the file `done` last.
 func (l *Lab) saveRun(r *Run, labels *corrupt.Manifest) error {
 	dir := l.store.RunDir(r.Key)
 	h := sha256.New()
-	err := result.WriteFile(filepath.Join(dir, weightsFile), func(w io.Writer) error {
+	err := result.WriteFile(filepath.Join(dir, r.weights()), func(w io.Writer) error {
 		w = io.MultiWriter(w, h)
 		if r.Source != "" { // byte by byte: the key is that of the file
 			_, err := w.Write(r.file)
@@ -216,18 +253,15 @@ func readRun(dir string, done []byte) (*Run, error) {
 	if err := json.Unmarshal(done, &sum); err != nil || sum != r.Weights {
 		return nil, fmt.Errorf("%s does not fit %s", doneFile, specFile)
 	}
-	data, err := os.ReadFile(filepath.Join(dir, weightsFile))
+	data, err := os.ReadFile(filepath.Join(dir, r.weights()))
 	if err != nil {
 		return nil, err
 	}
 	if got := sha256.Sum256(data); hex.EncodeToString(got[:]) != r.Weights {
-		return nil, fmt.Errorf("%s has another checksum than when it was written", weightsFile)
+		return nil, fmt.Errorf("%s has another checksum than when it was written", r.weights())
 	}
-	if r.Arrays, _, err = nets.ReadSafetensors(bytes.NewReader(data)); err != nil {
+	if _, err := r.readWeights(data); err != nil {
 		return nil, err
-	}
-	if r.Source != "" {
-		nets.DropCounters(r.Arrays)
 	}
 	f, err := os.Open(filepath.Join(dir, historyFile))
 	if err != nil {
@@ -254,8 +288,7 @@ func isKeyOf(key, data string, spec json.RawMessage) bool {
 // Finished reports whether the store has the trained network of that key, whole or damaged later, and not only what an
 // interrupted training left.
 func (l *Lab) Finished(key string) bool {
-	_, err := os.Lstat(filepath.Join(l.store.RunDir(key), doneFile))
-	return !errors.Is(err, fs.ErrNotExist)
+	return exists(filepath.Join(l.store.RunDir(key), doneFile))
 }
 
 // Runs lists the finished runs of the store, the newest first. Runs that cannot be read are in the error, which does not
@@ -280,7 +313,8 @@ func (l *Lab) Runs() ([]*Run, error) {
 	return runs, errors.Join(bad...)
 }
 
-// Find returns the finished run with this name, key or beginning of a key (at least 4 digits).
+// Find returns the finished run with this name, key or beginning of a key (at least 4 digits), or with "@" and an epoch
+// behind it a checkpoint of that run.
 func (l *Lab) Find(name string) (*Run, error) {
 	runs, err := l.Runs()
 	var found []*Run
@@ -296,6 +330,13 @@ func (l *Lab) Find(name string) (*Run, error) {
 	case 1:
 		return found[0], nil
 	case 0:
+		if run, epoch, ok := atEpoch(name); ok {
+			r, err := l.Find(run)
+			if err != nil {
+				return nil, err
+			}
+			return l.Checkpoint(r, epoch)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -78,7 +78,7 @@ func (l *Lab) train(ctx context.Context, spec Spec, key, name string) (*Run, err
 		}
 	}()
 	res, err := fit.Train(ctx, b, net, train, set.Test, spec.Fit, fit.Options{
-		Dir: l.store.RunDir(key), Key: key,
+		Dir: l.store.RunDir(key), Key: key, SaveEvery: l.opt.SaveEvery,
 		Advance: func(epochs int) {
 			if meter == nil {
 				meter = l.opt.Progress.Start(title, spec.Fit.Epochs, "epochs")

@@ -56,6 +56,15 @@ func Figure(id string) *paper.Result {
 	return r
 }
 
+// Unit is one unit of a trained network to look at, on the test examples: the pictures that excite it most, its class tuning
+// curve, and what its ablation breaks. run is a name or key; units of a site are counted from 0.
+//
+//	nb.Show(nb.Unit("mine", "layer3.2", 17))
+func Unit(run, site string, index int) lab.View {
+	l := Lab()
+	return Must(l.Look(Context(), Must(l.Find(run)), lab.On{}, site, index))
+}
+
 // recomputed is the file that tells later cells of this notebook's session that a figure was computed anew; the folder is
 // the kernel's own and ends with it. Outside a notebook there are no later cells, and no file.
 func recomputed(id, preset string) string {

@@ -178,6 +178,8 @@ func TestSizes(t *testing.T) {
 	}{
 		{"convnet", []int{32, 32, 3}, 10, 11, 7867594, 322_600_000}, // section 3 of the protocol says 322.6 M
 		{"convnet:nobn", []int{32, 32, 3}, 10, 11, 7864778, 322_600_000},
+		// By hand: stem 464, blocks 4,672, 13,952 and 55,552, logits 650.
+		{"resnet8", []int{32, 32, 3}, 10, 1 + 2*3, 75290, 0},
 		{"resnet20", []int{32, 32, 3}, 10, 1 + 2*9, 269722, 0},
 		{"resnet32", []int{32, 32, 3}, 10, 1 + 2*15, 464154, 0},
 		{"resnet44", []int{32, 32, 3}, 10, 1 + 2*21, 658586, 0},
@@ -251,7 +253,7 @@ func TestConvNetSpellings(t *testing.T) {
 		{"convnet:,nobn", `option "" is not one of`},
 		{"resnet20:", `net "resnet20:" is not known; allowed: mlp:`},
 		{"resnet21", "convnet[:width=W,layers=N,nobn,fc=UNITS] (for example convnet or convnet:width=0.25,nobn), " +
-			"resnet18, resnet20, resnet32, resnet34, resnet44, resnet50, resnet56"},
+			"resnet18, resnet20, resnet32, resnet34, resnet44, resnet50, resnet56, resnet8"},
 	} {
 		_, err := Parse(c.spec, cifar, 10)
 		require.ErrorContains(t, err, c.says, "%q", c.spec)

@@ -45,8 +45,8 @@ type Net struct {
 //	             options after a colon, in this order: width=W multiplies the channels, layers=N keeps the first N layers,
 //	             nobn leaves batch normalization out, fc=UNITS puts a fully connected layer (site fc1, which is not
 //	             analysed unless asked for) before the logits: convnet:width=0.25,nobn
-//	resnet20, resnet32, resnet44, resnet56  residual networks in the layout for CIFAR
-//	resnet18, resnet34, resnet50            in the layout for ImageNet
+//	resnet8, resnet20, resnet32, resnet44, resnet56  residual networks in the layout for CIFAR
+//	resnet18, resnet34, resnet50                     in the layout for ImageNet
 //	             sites conv1, layer1.0, …, and layer1.0.conv1 within blocks; unless asked for, block outputs are analysed
 func Parse(spec string, image []int, classes int) (Net, error) {
 	if classes < 2 {

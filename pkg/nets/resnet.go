@@ -25,6 +25,7 @@ type ResNet struct {
 
 // resNets are the networks that Parse knows. Classes is left open.
 var resNets = map[string]ResNet{
+	"resnet8":  {Blocks: []int{1, 1, 1}, Channels: 16},
 	"resnet20": {Blocks: []int{3, 3, 3}, Channels: 16},
 	"resnet32": {Blocks: []int{5, 5, 5}, Channels: 16},
 	"resnet44": {Blocks: []int{7, 7, 7}, Channels: 16},

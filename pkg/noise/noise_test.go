@@ -385,6 +385,17 @@ func drawn(correct ...int) noise.Result {
 	return r
 }
 
+func TestAUC(t *testing.T) {
+	// Over the decades 0.1 to 1 to 10: (1 + 0.5)/2 and (0.5 + 0.1)/2, each half of the range.
+	r := noise.Result{Scales: []float64{0.1, 1, 10}, Mean: []float64{1, 0.5, 0.1}}
+	require.InDelta(t, (0.75+0.3)/2, r.AUC(), 1e-12)
+	require.InDelta(t, 0.4, noise.Result{Scales: noise.DefaultScales(), Mean: slices.Repeat([]float64{0.4}, 15)}.AUC(), 1e-12)
+	require.Equal(t, 0.7, noise.Result{Scales: []float64{2}, Mean: []float64{0.7}}.AUC())
+	require.True(t, math.IsNaN(noise.Result{Scales: []float64{2, 3}}.AUC()))
+	// Uneven steps count by their width on the logarithmic axis: 2 of 3 decades are at 0.2.
+	require.InDelta(t, (0.2*2+(0.2+0.8)/2)/3, noise.Result{Scales: []float64{0.01, 1, 10}, Mean: []float64{0.2, 0.2, 0.8}}.AUC(), 1e-12)
+}
+
 func TestAt(t *testing.T) {
 	r := drawn(100, 80, 20)
 	for scale, want := range map[float64]float64{

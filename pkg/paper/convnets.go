@@ -30,7 +30,11 @@ func convNet(preset, data string, plain bool) (lab.Spec, []string, error) {
 	}
 	if plain {
 		options = append(options, "nobn")
-		if s.Fit.Optimizer == "" { // without batch normalization eleven layers do not train at the rate above
+		switch preset {
+		case "quick": // at a constant rate one of four networks ended at 0.977 on its training images
+			s.Fit.Schedule = "cosine"
+			narrowing[len(narrowing)-1] += " (without batch normalization with a cosine schedule)"
+		case "paper": // without batch normalization eleven layers do not train at the rate above
 			s.Fit.LR = 0.01
 		}
 	}

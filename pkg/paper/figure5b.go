@@ -30,11 +30,11 @@ func figure5b() design {
 			Data:    convData,
 		},
 		plan: func(preset, data string) (plan, error) {
-			normalized, narrowing, err := convNet(preset, data, false)
+			normalized, _, err := convNet(preset, data, false)
 			if err != nil {
 				return plan{}, err
 			}
-			plain, _, err := convNet(preset, data, true)
+			plain, narrowing, err := convNet(preset, data, true)
 			if err != nil {
 				return plan{}, err
 			}

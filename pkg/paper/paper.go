@@ -20,6 +20,7 @@ import (
 	"github.com/seed-ea9a9d67/directions/pkg/figure"
 	"github.com/seed-ea9a9d67/directions/pkg/lab"
 	"github.com/seed-ea9a9d67/directions/pkg/result"
+	"github.com/seed-ea9a9d67/directions/pkg/stat"
 )
 
 // version enters every figure's key. It changes when curves, tables or claims change for the same networks.
@@ -27,12 +28,16 @@ const version = 1
 
 // Result is a figure in numbers, ready to be drawn.
 type Result struct {
-	ID      string         `json:"figure"` // "1a"
-	Title   string         `json:"title"`
-	Preset  string         `json:"preset"`
-	Data    string         `json:"data"`
-	Curves  []result.Curve `json:"curves"`
-	Table   result.Table   `json:"table"`
+	ID     string         `json:"figure"` // "1a"
+	Title  string         `json:"title"`
+	Preset string         `json:"preset"`
+	Data   string         `json:"data"`
+	Curves []result.Curve `json:"curves"`
+	Table  result.Table   `json:"table"`
+	// Of figures that draw units: one row each, and how two of their numbers go together per layer and pooled.
+	Units     result.Table    `json:"units,omitzero"`
+	Relations *stat.Relations `json:"relations,omitempty"`
+
 	Claims  []result.Claim `json:"claims"`
 	Caption []string       `json:"caption"`
 
@@ -63,6 +68,9 @@ type Info struct {
 	Claim   string   // what the paper says it shows
 	Presets []string // from the cheapest to the paper's own
 	Data    []string // data sets it can be drawn for: first that of smoke, then that of the other presets, then more
+	// Run tells that presets other than smoke are about a network that was trained elsewhere and imported (Options.Run), and
+	// about its data.
+	Run bool
 }
 
 // data is the data set of a preset if none is asked for.
@@ -77,6 +85,7 @@ func (i Info) data(preset string) string {
 type design struct {
 	Info
 	plan    func(preset, data string) (plan, error)
+	given   func(preset string, g given) (plan, error) // if Info.Run: the plan for presets other than smoke
 	compute func(ctx context.Context, l *lab.Lab, p plan) (*Result, error)
 	draw    func(r *Result) (*figure.Figure, error)
 }
@@ -91,7 +100,11 @@ type plan struct {
 }
 
 func designs() []design {
-	return []design{figure1a(), figure1b(), figure2a(), figure2b(), figure5b(), figureA1()}
+	return []design{
+		figure1a(), figure1b(), figure2a(), figure2b(), figure4a(), figure4b(), figure5a(), figure5b(), figure6a(), figure6b(),
+		figure7a(), figure7b(), figure7c(), figure7d(), figure7e(), figureA1(), figureA2a(), figureA2b(), figureA3a(), figureA3b(),
+		figureA4a(), figureA4b(), figureA4c(), figureA4d(), figureA4e(),
+	}
 }
 
 // List names all figures.
@@ -116,8 +129,9 @@ func lookup(id string) (design, error) {
 
 // Options of Compute. The zero value is the smoke preset on its own data.
 type Options struct {
-	Preset string // "": "smoke"
-	Data   string // "": for smoke data that are part of the program, else the paper's
+	Preset string // "": "smoke", or with a Run "quick"
+	Data   string // "": for smoke data that are part of the program, else the paper's, or the run's
+	Run    string // for figures with Info.Run: a run's name or key; "": resnet20
 	// Results is a folder of results by name, such as those committed beside the notebooks: a result there that has the
 	// right key is read instead of computed. "" means none.
 	Results   string
@@ -144,6 +158,9 @@ func Compute(ctx context.Context, l *lab.Lab, id string, opt Options) (*Result, 
 }
 
 func (d design) result(ctx context.Context, l *lab.Lab, opt Options) (*Result, error) {
+	if opt.Preset == "" && opt.Run != "" {
+		opt.Preset = "quick"
+	}
 	if opt.Preset == "" {
 		opt.Preset = "smoke"
 	}
@@ -153,17 +170,12 @@ func (d design) result(ctx context.Context, l *lab.Lab, opt Options) (*Result, e
 	if opt.Save && opt.Results == "" {
 		return nil, errors.New("the result is to be saved, but there is no folder for it (Options.Results, --results)")
 	}
-	if opt.Data == "" {
-		opt.Data = d.data(opt.Preset)
-	}
-	e, err := datasets.Lookup(opt.Data)
+	p, data, err := d.planned(l, opt)
 	if err != nil {
 		return nil, err
 	}
-	if !slices.Contains(d.Data, opt.Data) {
-		return nil, fmt.Errorf("data set %q is not one of %v", opt.Data, d.Data)
-	}
-	p, err := d.plan(opt.Preset, opt.Data)
+	opt.Data = data
+	e, err := datasets.Lookup(opt.Data)
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +208,7 @@ func (d design) result(ctx context.Context, l *lab.Lab, opt Options) (*Result, e
 			return r, save(r, file, opt)
 		}
 	}
-	if opt.Preset == "paper" {
+	if opt.Preset == "paper" && len(p.Networks) > 0 {
 		if err := announce(ctx, l, p); err != nil {
 			return nil, err
 		}
@@ -215,6 +227,38 @@ func (d design) result(ctx context.Context, l *lab.Lab, opt Options) (*Result, e
 		return nil, err
 	}
 	return r, save(r, file, opt)
+}
+
+// planned is the plan for some options, and the data set it is for.
+func (d design) planned(l *lab.Lab, opt Options) (plan, string, error) {
+	if d.Run && opt.Preset != "smoke" {
+		g, err := d.find(l, opt)
+		if err != nil {
+			return plan{}, "", err
+		}
+		if opt.Data != "" && opt.Data != g.Data {
+			return plan{}, "", fmt.Errorf("data set %q: the run is of %s; leave the data set out", opt.Data, g.Data)
+		}
+		p, err := d.given(opt.Preset, g)
+		return p, g.Data, err
+	}
+	if opt.Run != "" {
+		if d.Run {
+			return plan{}, "", fmt.Errorf("run %q: preset smoke trains a network of its own; presets quick and paper take a run", opt.Run)
+		}
+		return plan{}, "", fmt.Errorf("run %q: this figure trains its own networks; %v take a run", opt.Run, ofRuns())
+	}
+	if opt.Data == "" {
+		opt.Data = d.data(opt.Preset)
+	}
+	if _, err := datasets.Lookup(opt.Data); err != nil {
+		return plan{}, "", err
+	}
+	if !slices.Contains(d.Data, opt.Data) {
+		return plan{}, "", fmt.Errorf("data set %q is not one of %v", opt.Data, d.Data)
+	}
+	p, err := d.plan(opt.Preset, opt.Data)
+	return p, opt.Data, err
 }
 
 func save(r *Result, file string, opt Options) error {

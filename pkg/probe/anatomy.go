@@ -47,17 +47,13 @@ func (p *Probe) anatomy(sites []string) (a anatomy, err error) {
 		for _, n := range s.frontier {
 			a.frontier += bytes(n)
 		}
-		behind := map[graph.NodeId]bool{}
 		for _, n := range s.downstream {
-			behind[n.Id()] = true
 			a.suffix += multiplyAdds(n) / rows
 			a.elements += float64(n.Shape().Size()) / rows
 			a.largest = max(a.largest, bytes(n))
 		}
-		for _, n := range g.Nodes() {
-			if !behind[n.Id()] {
-				a.prefix += multiplyAdds(n) / rows // counts the few that nobody needs, too
-			}
+		for _, n := range s.upstream { // and not what is built and not used, of which ONNX files have as much again
+			a.prefix += multiplyAdds(n) / rows
 		}
 		a.live = s.live(bytes)
 		if len(sites) == 0 {

@@ -19,6 +19,7 @@ type section struct {
 	frontier   []*graph.Node // depend on the images, are reached by no edit, and are read behind the cut
 	constant   []*graph.Node // computed from parameters alone and read behind the cut, such as a transposed weight
 	downstream []*graph.Node // what the logits (or a later edit) need and an edit can reach, in order
+	upstream   []*graph.Node // what else they need, in order
 	logits     *graph.Node
 }
 
@@ -78,6 +79,9 @@ func (s *section) cut(images *graph.Node) {
 		}
 	}
 	for _, n := range nodes {
+		if needed[n.Id()] && !reached[n.Id()] {
+			s.upstream = append(s.upstream, n)
+		}
 		if reached[n.Id()] && needed[n.Id()] {
 			s.downstream = append(s.downstream, n)
 			for _, in := range n.Inputs() {

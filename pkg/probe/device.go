@@ -88,8 +88,8 @@ func last(nodes []*graph.Node) []*graph.Node {
 	return out
 }
 
-// physicalMemory is the machine's memory in bytes; 4 GiB are assumed where the system does not tell.
-func physicalMemory() int64 {
+// PhysicalMemory is the machine's memory in bytes; 4 GiB are assumed where the system does not tell.
+func PhysicalMemory() int64 {
 	if text, err := os.ReadFile("/proc/meminfo"); err == nil {
 		for line := range strings.Lines(string(text)) {
 			if f := strings.Fields(line); len(f) >= 2 && f[0] == "MemTotal:" {

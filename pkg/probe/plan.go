@@ -361,5 +361,5 @@ func (p *Probe) memory() int64 {
 	if p.opt.Memory > 0 {
 		return p.opt.Memory
 	}
-	return physicalMemory() / 4
+	return PhysicalMemory() / 4
 }

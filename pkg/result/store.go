@@ -21,6 +21,7 @@ import (
 //	runs/<key>.lock            while a process works on <key>
 //	results/<key>.json         a result with its manifest and checksum
 //	results/<key>.partial.json what an interrupted job had so far
+//	sweeps/                    sweeps and who works on them; the business of package sweep
 //
 // Many processes may use one store at a time: files appear whole or not at all. A file that cannot be believed is an
 // error, never computed again silently.

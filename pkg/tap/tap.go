@@ -38,6 +38,13 @@ func (r *Recorder) Attach(g *graph.Graph) {
 // Detach leaves g without a recorder.
 func Detach(g *graph.Graph) { g.AttachState(stateKey{}, (*Recorder)(nil)) }
 
+// Recording tells whether a Recorder is attached to g. Only where naming an activation costs something does a model need
+// to know.
+func Recording(g *graph.Graph) bool {
+	r, _ := g.State(stateKey{}).(*Recorder)
+	return r != nil
+}
+
 // Sites lists the activations met so far, in the order of the model function.
 func (r *Recorder) Sites() []unit.Site { return slices.Clone(r.sites) }
 
