@@ -36,6 +36,12 @@ func sourceOf(ctx context.Context, data string) (source, *imagefolder.Folder, er
 	return source{e.Hash(), len(e.Classes), e.Shape, e.TrainN}, nil, err
 }
 
+// ImageShape is the shape [H W C] of one image of a data set.
+func ImageShape(ctx context.Context, data string) ([]int, error) {
+	s, _, err := sourceOf(ctx, data)
+	return s.shape, err
+}
+
 // source is sourceOf, which looks through a folder only once.
 func (l *Lab) source(ctx context.Context, data string) (source, error) {
 	if !imagefolder.Is(data) {
