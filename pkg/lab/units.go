@@ -29,7 +29,7 @@ func (l *Lab) Selectivity(ctx context.Context, r *Run, on On, spec selectivity.S
 		return selectivity.Result{}, fmt.Errorf("selectivity of %s: epsilon is %v, it must be a finite number ≥ 0", r.Label(), spec.Epsilon)
 	}
 	var err error
-	if spec.Sites, err = r.sites(spec.Sites); err != nil {
+	if spec.Sites, err = l.sites(ctx, r, spec.Sites); err != nil {
 		return selectivity.Result{}, err
 	}
 	spec, on = spec.WithDefaults(), onTest(on)
