@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/seed-ea9a9d67/directions/pkg/ablate"
@@ -118,3 +119,21 @@ func (l *Lab) Units(ctx context.Context, r *Run, on On, spec selectivity.Spec, i
 	u.Table, err = impacts.Join(u.Table)
 	return u, err
 }
+
+// Ranked orders the units of a run by a column of Units, the smallest or with descending the largest value first (see
+// ablate.Ranked), for ablation in that order with ablate.Spec.Given. Columns of ablation cost an ablation of each unit. on is
+// what units are ranked on; the curve belongs on other examples.
+func (l *Lab) Ranked(ctx context.Context, r *Run, on On, sites []string, column string, descending bool) (*ablate.Orderings, error) {
+	impact := !slices.Contains(selectivity.Columns(), column)
+	if impact && !slices.Contains(impactColumns, column) {
+		return nil, fmt.Errorf("units cannot be ranked by %q; there are %q and %q", column, selectivity.Columns()[2:], impactColumns)
+	}
+	u, err := l.Units(ctx, r, on, selectivity.Spec{Sites: sites, Seed: 1}, impact)
+	if err != nil {
+		return nil, err
+	}
+	return ablate.Ranked(u.Table, column, descending)
+}
+
+// impactColumns are those of ablate.Impacts.Join.
+var impactColumns = []string{"delta_loss", "delta_accuracy", "worst_class", "worst_class_drop"}
