@@ -57,7 +57,7 @@ func newTrain(a *app) *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&spec.Data, "data", "mnist10k", "data set (directions data list)")
+	f.StringVar(&spec.Data, "data", "mnist10k", "data set (directions data list), or imagefolder:DIR[,size=N,…] with DIR/{train,val|test}/CLASS/*.jpg")
 	f.IntVar(&spec.Examples, "examples", 0, "train on the first N examples (default all)")
 	f.StringVar(&spec.Net, "net", "mlp:512,512", "network: "+netForms)
 	f.StringVar(&spec.Input, "input", "", "how pixels become its input: "+inputForms)

@@ -39,7 +39,7 @@ func TestONNX(t *testing.T) {
 		Impacts []struct {
 			Site      string
 			Unit      int
-			Correct   int
+			Score     struct{ Correct int }
 			DeltaLoss float64 `json:"delta_loss"`
 		}
 	}
@@ -53,7 +53,7 @@ func TestONNX(t *testing.T) {
 				x := got.Impacts[k]
 				require.Equal(t, site, x.Site)
 				require.Equal(t, u, x.Unit)
-				require.EqualValues(t, w[0], x.Correct, "%s %d", site, u)
+				require.EqualValues(t, w[0], x.Score.Correct, "%s %d", site, u)
 				require.InDelta(t, w[1]-want.Unedited[1], x.DeltaLoss, 1e-5, "%s %d", site, u)
 				k++
 			}

@@ -21,24 +21,27 @@ import (
 	"github.com/seed-ea9a9d67/directions/pkg/sweep"
 )
 
-const specArgument = "a SPEC: a .yaml file (`directions sweep example` shows one), a preset or a sweep in the store (`directions sweep list`)"
+const specArgument = "a SPEC: a .yaml file (`directions sweep example` shows one), a preset or a sweep in the store " +
+	"(`directions sweep list`)"
 
 func newSweep(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "sweep",
 		Short: "Many networks that differ in a few parameters: run, status, missing, retry, export, list, example",
-		Long: "Train and analyse every network of a grid or a random sample. SPEC is a YAML file (`directions sweep example` prints\n" +
-			"one), a preset, or the name of a sweep that is in the store already. Interrupted or killed at any moment, the same\n" +
-			"command goes on from there; networks of a changed SPEC never mix with those of the old one.",
+		Long: "Train and analyse every network of a grid or a random sample. SPEC is a YAML file (`directions sweep example`\n" +
+			"prints one), a preset, or the name of a sweep that is in the store already. Interrupted or killed at any\n" +
+			"moment, the same command goes on from there; networks of a changed SPEC never mix with those of the old one.",
 		RunE: subcommands,
 	}
-	c.AddCommand(newSweepRun(a), newSweepWork(a), newSweepStatus(a), newSweepMissing(a), newSweepRetry(a), newSweepExport(a), newSweepList(a),
+	c.AddCommand(
+		newSweepRun(a), newSweepWork(a), newSweepStatus(a), newSweepMissing(a), newSweepRetry(a), newSweepExport(a), newSweepList(a),
 		&cobra.Command{
 			Use:   "example",
 			Short: "Print an example of a SPEC file",
 			Args:  none,
 			Run:   func(*cobra.Command, []string) { fmt.Print(sweep.Example) },
-		})
+		},
+	)
 	return c
 }
 
@@ -89,10 +92,10 @@ func newSweepRun(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run SPEC",
 		Short: "Compute what is missing of a sweep",
-		Long: "Train and analyse the networks that have no row yet, in worker processes on this machine. Any number of these commands\n" +
-			"may run at a time on one store, on several machines: each network is computed by one of them, and taken over by\n" +
-			"another if its worker dies. With --slurm the tasks of an array job are the workers: nobody coordinates them, and\n" +
-			"they may be requeued or lost. With --shard only every n-th network is looked at, for other schedulers.",
+		Long: "Train and analyse the networks that have no row yet, in worker processes on this machine. Any number of these\n" +
+			"commands may run at a time on one store, on several machines: each network is computed by one of them, and taken\n" +
+			"over by another if its worker dies. With --slurm the tasks of an array job are the workers: nobody coordinates\n" +
+			"them, and they may be requeued or lost. With --shard only every n-th network is looked at, for other schedulers.",
 		Example: "  directions sweep run smoke\n  directions sweep run lr-batch.yaml --workers 4\n" +
 			"  directions sweep run lr-batch.yaml --slurm --partition short --time 2:00:00 --array-size 16",
 		Args: one(specArgument),
@@ -101,7 +104,8 @@ func newSweepRun(a *app) *cobra.Command {
 				return err
 			}
 			if a.recompute {
-				return errors.New("--recompute is for single results; `directions sweep retry` has failed networks computed again")
+				return errors.New("--recompute is for single results; `directions sweep retry` has failed networks " +
+					"computed again")
 			}
 			l, err := a.open()
 			if err != nil {
@@ -121,7 +125,8 @@ func newSweepRun(a *app) *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.IntVar(&workers, "workers", 1, "processes that compute at a time; XLA uses all cores in each, so more than one pays for small networks")
+	f.IntVar(&workers, "workers", 1, "processes that compute at a time; XLA uses all cores in each, so more than one pays\n"+
+		"for small networks")
 	f.Var(&part, "shard", "look at every n-th network only, beginning with the i-th: 1/8, …, 8/8")
 	batch.flags(c)
 	return c
@@ -163,8 +168,8 @@ func (a *app) runLocal(ctx context.Context, s *sweep.Sweep, workers int, part sw
 func failures(s *sweep.Sweep, rows sweep.Rows) error {
 	fmt.Fprintln(os.Stderr, rows.Tally())
 	if n := rows.Tally().Failed; n > 0 {
-		return fmt.Errorf("%d networks of sweep %s failed; `directions sweep status %s` says why, `directions sweep retry %s` has them tried again",
-			n, s.Name, s.ID, s.ID)
+		return fmt.Errorf("%d networks of sweep %s failed; `directions sweep status %s` says why, "+
+			"`directions sweep retry %s` has them tried again", n, s.Name, s.ID, s.ID)
 	}
 	return nil
 }
@@ -268,6 +273,13 @@ func newSweepStatus(a *app) *cobra.Command {
 	}
 }
 
+func columns(names ...string) (axes []result.Axis) {
+	for _, name := range names {
+		axes = append(axes, result.Axis{Name: name})
+	}
+	return axes
+}
+
 // status prints how far a sweep is.
 func status(ctx context.Context, s *sweep.Sweep) error {
 	rows, err := s.Rows()
@@ -286,8 +298,8 @@ func status(ctx context.Context, s *sweep.Sweep) error {
 	for _, t := range all {
 		state[t.ID] = t.State
 	}
-	working := result.Table{Title: "In work", Columns: []result.Axis{{Name: "network"}, {Name: "which"}, {Name: "worker"}, {Name: "what"}}}
-	bad := result.Table{Title: "Not done", Columns: []result.Axis{{Name: "network"}, {Name: "which"}, {Name: "status"}, {Name: "error"}}}
+	working := result.Table{Title: "In work", Columns: columns("network", "which", "worker", "what")}
+	bad := result.Table{Title: "Not done", Columns: columns("network", "which", "status", "error")}
 	for i, n := range s.Networks {
 		if row := rows.Rows[i]; row != nil {
 			if row.Status != sweep.Done {
@@ -380,9 +392,10 @@ func newSweepExport(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "export SPEC",
 		Short: "Write the table of a sweep: one row for each network",
-		Long: "One row for each network, computed or not: status, parameters, loss (nats) and accuracy (fraction) on the training\n" +
-			"examples with their own labels and on the test examples, AUC of the cumulative ablation with its s.d. over orderings,\n" +
-			"AUC of the noise sweep, seconds. A field is empty where there is no number. Without a file, the main columns are printed.",
+		Long: "One row for each network, computed or not: status, parameters, loss (nats) and accuracy (fraction) on the\n" +
+			"training examples with their own labels and on the test examples, AUC of the cumulative ablation with its s.d.\n" +
+			"over orderings, AUC of the noise sweep, seconds. A field is empty where there is no number. Without a file, the\n" +
+			"main columns are printed.",
 		Example: "  directions sweep export smoke --parquet smoke.parquet\n  directions sweep export smoke --csv -",
 		Args:    one(specArgument),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -390,7 +403,8 @@ func newSweepExport(a *app) *cobra.Command {
 			if len(slices.DeleteFunc(slices.Clone(files), func(f string) bool { return f != "-" })) > 1 {
 				return errors.New("standard output (-) can take one of --csv, --parquet and --json; give the others a file")
 			}
-			if err := cmp.Or(writable("--csv", csvFile), writable("--parquet", parquetFile), writable("--json", jsonFile)); err != nil {
+			err := cmp.Or(writable("--csv", csvFile), writable("--parquet", parquetFile), writable("--json", jsonFile))
+			if err != nil {
 				return err
 			}
 			l, err := a.open()
@@ -445,8 +459,8 @@ func newSweepList(a *app) *cobra.Command {
 				return err
 			}
 			var bad []error
-			t := result.Table{Title: "Sweeps in " + l.Store().Dir(), Columns: []result.Axis{{Name: "sweep"}, {Name: "networks"}, {Name: "done"},
-				{Name: "diverged"}, {Name: "failed"}, {Name: "missing"}}}
+			t := result.Table{Title: "Sweeps in " + l.Store().Dir(),
+				Columns: columns("sweep", "networks", "done", "diverged", "failed", "missing")}
 			for _, id := range ids {
 				s, err := sweep.Find(l, id)
 				if err == nil {
@@ -459,7 +473,7 @@ func newSweepList(a *app) *cobra.Command {
 				bad = append(bad, err)
 			}
 			fmt.Print(t.Text())
-			presets := result.Table{Title: "Presets", Columns: []result.Axis{{Name: "preset"}, {Name: "networks"}, {Name: "net"}, {Name: "data"}, {Name: "varied"}}}
+			presets := result.Table{Title: "Presets", Columns: columns("preset", "networks", "net", "data", "varied")}
 			for _, p := range sweep.Presets() {
 				networks, _, err := p.Networks()
 				if err != nil {
@@ -469,7 +483,8 @@ func newSweepList(a *app) *cobra.Command {
 				for _, axis := range p.Grid {
 					varied = append(varied, axis.Name)
 				}
-				presets.Rows = append(presets.Rows, []any{p.Name, len(networks), p.Base.Net, p.Base.Data, strings.Join(varied, ", ")})
+				cells := []any{p.Name, len(networks), p.Base.Net, p.Base.Data, strings.Join(varied, ", ")}
+				presets.Rows = append(presets.Rows, cells)
 			}
 			fmt.Printf("\n%s", presets.Text())
 			return errors.Join(bad...)

@@ -27,12 +27,15 @@ type slurmFlags struct {
 func (f *slurmFlags) flags(c *cobra.Command) {
 	f.command = c
 	s := c.Flags()
-	s.BoolVar(&f.on, "slurm", false, "submit an array job, whose tasks are the workers; they need this program and the store at the same paths")
+	s.BoolVar(&f.on, "slurm", false, "submit an array job, whose tasks are the workers; they need this program\n"+
+		"and the store at the same paths")
 	s.StringVar(&f.job.Partition, "partition", "", "with --slurm: partition")
-	s.StringVar(&f.job.Time, "time", "", "with --slurm: limit of a task, as sbatch takes it; what is not done by then goes on in a new one")
+	s.StringVar(&f.job.Time, "time", "", "with --slurm: limit of a task, as sbatch takes it; what is not done by\n"+
+		"then goes on in a new one")
 	s.IntVar(&f.tasks, "array-size", 8, "with --slurm: tasks, at most one for each network that is missing")
 	s.IntVar(&f.job.CPUs, "cpus", 0, "with --slurm: processors of each task")
-	s.StringArrayVar(&f.job.Options, "sbatch", nil, "with --slurm: a further option of sbatch, for example --sbatch=--gres=gpu:1; repeatable")
+	s.StringArrayVar(&f.job.Options, "sbatch", nil, "with --slurm: a further option of sbatch, for example\n"+
+		"--sbatch=--gres=gpu:1; repeatable")
 	s.BoolVar(&f.dry, "dry-run", false, "with --slurm: print the script and submit nothing")
 }
 
@@ -46,7 +49,8 @@ func (f *slurmFlags) check() error {
 	}
 	for _, name := range []string{"workers", "shard"} {
 		if changed(name) && f.on {
-			return fmt.Errorf("--%s and --slurm: the tasks of the array are the workers, and share out the work; leave --%s out", name, name)
+			return fmt.Errorf("--%s and --slurm: the tasks of the array are the workers, and share out the work; leave --%s out",
+				name, name)
 		}
 	}
 	return positive(f.command, "array-size", "cpus")
@@ -102,8 +106,8 @@ func (a *app) runSlurm(ctx context.Context, s *sweep.Sweep, f *slurmFlags) error
 	if err := os.WriteFile(filepath.Join(s.Dir(), "slurm", id+".sh"), []byte(script), 0o644); err != nil {
 		return fmt.Errorf("job %s is submitted, but status will not know of it: %w", id, err)
 	}
-	fmt.Printf("Submitted job %s: %d tasks for %d networks. `directions sweep status %s` shows how they are doing, `scancel %s` ends them.\n",
-		id, job.Tasks, missing, s.ID, id)
+	fmt.Printf("Submitted job %s: %d tasks for %d networks. `directions sweep status %s` shows how they are doing, "+
+		"`scancel %s` ends them.\n", id, job.Tasks, missing, s.ID, id)
 	return nil
 }
 
@@ -128,10 +132,10 @@ func tasks(ctx context.Context, s *sweep.Sweep) (all []slurm.Task, note string, 
 
 // taskTable lists tasks with the networks that they work on, by label of the task.
 func taskTable(all []slurm.Task, networks map[string][]string) result.Table {
-	t := result.Table{Title: "Slurm's tasks", Columns: []result.Axis{{Name: "task"}, {Name: "state"}, {Name: "node"}, {Name: "time"},
-		{Name: "network"}, {Name: "reason"}}}
+	t := result.Table{Title: "Slurm's tasks", Columns: columns("task", "state", "node", "time", "network", "reason")}
 	for _, task := range all {
-		t.Rows = append(t.Rows, []any{task.ID, task.State, task.Node, task.Time, strings.Join(networks[task.ID], ", "), task.Reason})
+		in := strings.Join(networks[task.ID], ", ")
+		t.Rows = append(t.Rows, []any{task.ID, task.State, task.Node, task.Time, in, task.Reason})
 	}
 	return t
 }

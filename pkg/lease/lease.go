@@ -134,7 +134,8 @@ func (f *Folder) try(name, label string) (l *Lease, held Holder, again bool, err
 			me.Deaths = before.Deaths + 1
 		}
 	}
-	l = &Lease{folder: f, name: name, path: folder, number: last + 1, me: me, lost: make(chan struct{}), stop: make(chan struct{})}
+	l = &Lease{folder: f, name: name, path: folder, number: last + 1, me: me}
+	l.lost, l.stop = make(chan struct{}), make(chan struct{})
 	file, err := os.OpenFile(l.file(), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if errors.Is(err, fs.ErrExist) {
 		return nil, Holder{}, true, nil

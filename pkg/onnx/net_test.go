@@ -205,3 +205,18 @@ func TestFixedBatch(t *testing.T) {
 	_, err = on(t, f, []int{1, 1, 2, 2}, Options{}).Inspect(nil)
 	require.ErrorContains(t, err, "the network cannot be built for images [1 2 2]")
 }
+
+func TestFilterNorms(t *testing.T) {
+	k := floatTensor("k", []float32{1, -2, 3, 4, -0.5, 0.5, 0, 2}, 2, 1, 2, 2) // Σ|w|: 10, 3
+	v := floatTensor("v", []float32{1, -2, 3, 4}, 2, 2)                        // rows 3, 7; columns 4, 6
+	m := on(t, built(17, []*node{
+		op("Conv", "c", "x", "k"), op("Add", "biased", "c", "s"), op("LeakyRelu", "act", "biased"), op("Flatten", "f", "act"),
+		op("MatMul", "a", "f", "v"), op("Sigmoid", "g", "a"), op("Mul", "swish", "a", "g"),
+		op("Gemm", "b", "swish", "v").with(integer("transB", 1)), op("Add", "sum", "b", "swish"), op("MatMul", "y", "sum", "w"),
+	}, k, v, weight("s", 1, 2, 1, 1), weight("w", 2, 3)), []int{-1, 1, 2, 2}, Options{})
+	require.Equal(t, map[string][]float64{"c": {10, 3}, "biased": {10, 3}, "act": {10, 3}, "a": {4, 6}, "g": {4, 6}, "swish": {4, 6},
+		"b": {3, 7}, "y": {1, 1, 1}}, m.FilterNorms())
+	net, err := m.Net([]int{2, 2, 1}, 3)
+	require.NoError(t, err)
+	require.Equal(t, []string{"act", "swish"}, net.Default)
+}

@@ -24,7 +24,7 @@ type Job struct {
 	Command     []string
 	Tasks       int               // at least 1
 	Partition   string            // empty: Slurm's default
-	Time        string            // limit of a task, in one of Slurm's forms: "90" minutes, "1:30:00", "1-12"; empty: the partition's
+	Time        string            // limit of a task, as Slurm writes it: "90", "1:30:00", "1-12"; empty: the partition's
 	CPUs        int               // of each task; 0: Slurm's default
 	Options     []string          // further options of sbatch, such as "--gres=gpu:1"
 	Environment map[string]string // set for the command
@@ -126,7 +126,8 @@ func parseTime(text string) (time.Duration, error) {
 	}
 	f := timeForm.FindStringSubmatch(text)
 	if f == nil {
-		return 0, fmt.Errorf("slurm: time %q: write minutes, hours:minutes:seconds or days-hours, for example 90, 1:30:00 or 1-12", text)
+		return 0, fmt.Errorf("slurm: time %q: write minutes, hours:minutes:seconds or days-hours, for example 90, 1:30:00 or 1-12",
+			text)
 	}
 	var n [5]time.Duration
 	for i, digits := range f {

@@ -89,7 +89,8 @@ func (g *gang) worker(ctx context.Context, i int) error {
 		case !errors.As(err, &exit) || exit.Exited(): // it could not be started, or has said what is wrong
 			return fmt.Errorf("a worker ended with %w: %s", err, last)
 		}
-		g.tell(i, Event{What: "note", Network: -1, Text: fmt.Sprintf("worker %d was killed (%v) and is started again", i, err)})
+		text := fmt.Sprintf("worker %d was killed (%v) and is started again", i, err)
+		g.tell(i, Event{What: "note", Network: -1, Text: text})
 		g.mu.Lock()
 		g.deaths++
 		tooMany := g.deaths
@@ -99,7 +100,8 @@ func (g *gang) worker(ctx context.Context, i int) error {
 			limit = Deaths
 		}
 		if limit > 0 && tooMany > limit*(g.opt.Workers+1) {
-			return fmt.Errorf("%d workers in a row were killed (the last one: %w) and no network came to its end: %s", tooMany, err, last)
+			return fmt.Errorf("%d workers in a row were killed (the last one: %w) and no network came to its end: %s",
+				tooMany, err, last)
 		}
 	}
 }

@@ -199,7 +199,8 @@ func (s Spec) check() error {
 				if p.name == b.name {
 					return fmt.Errorf("%s is varied twice", p.name)
 				}
-				return fmt.Errorf("%s and %s are both varied, but seed stands for init_seed, order_seed and dropout_seed", b.name, p.name)
+				return fmt.Errorf("%s and %s are both varied, but seed stands for init_seed, order_seed and dropout_seed",
+					b.name, p.name)
 			}
 		}
 		before = append(before, p)

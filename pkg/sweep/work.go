@@ -141,8 +141,8 @@ func (s *Sweep) one(ctx context.Context, n Network, claim *lease.Lease, opt Work
 	row := &Row{Network: n.Spec, Run: n.Run}
 	if opt.Deaths > 0 && claim.Deaths() >= opt.Deaths {
 		row.Status = Failed
-		row.Error = fmt.Sprintf("%d workers in a row died of it; is there memory enough? `directions sweep retry` has it tried again",
-			claim.Deaths())
+		row.Error = fmt.Sprintf("%d workers in a row died of it; is there memory enough? `directions sweep retry` has it tried "+
+			"again", claim.Deaths())
 	} else {
 		s.compute(held, row)
 	}

@@ -287,7 +287,8 @@ func (r *Range) read(n *yaml.Node) error {
 		ends = uniform
 	}
 	if len(ends) != 2 || log != nil && uniform != nil {
-		return fmt.Errorf("line %d: random: %s is drawn from a list of values, {log: [LOW, HIGH]} or {uniform: [LOW, HIGH]}", n.Line, r.Name)
+		return fmt.Errorf("line %d: random: %s is drawn from a list of values, {log: [LOW, HIGH]} or {uniform: [LOW, HIGH]}",
+			n.Line, r.Name)
 	}
 	r.Low, r.High = ends[0], ends[1]
 	return nil
