@@ -1,7 +1,7 @@
 // Package imagefolder makes a labelled data set of a folder of pictures, DIR/{train,val|test}/CLASS/*.{jpg,jpeg,png}, the
 // layout of torchvision's ImageFolder. Pixels come out as there: resized by its transform Resize (bilinear with
-// antialiasing, as PIL computes it) and cut out of the middle by CenterCrop; a PNG gives the same bytes, a JPEG nearly,
-// because decoders differ by rounding. What ImageFolder does not tell: orientation noted in EXIF is ignored, and the alpha
+// antialiasing, as PIL computes it) and cut out of the middle by CenterCrop; a PNG gives the same bytes, a JPEG nearly (±2 of
+// 255), because decoders round differently. What ImageFolder does not tell: orientation noted in EXIF is ignored, and the alpha
 // channel is dropped, not composed on a background.
 //
 // The order of examples is fixed, and mixed: a picture's place depends on a hash of its path, so that the first N

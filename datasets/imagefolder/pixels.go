@@ -87,6 +87,10 @@ func flatten(img image.Image, channels int) []byte {
 	b := img.Bounds()
 	w, h := b.Dx(), b.Dy()
 	out := make([]byte, w*h*channels)
+	var cb, cr []byte
+	if img, ok := img.(*image.YCbCr); ok {
+		cb, cr = chroma(img, img.Cb), chroma(img, img.Cr)
+	}
 	put := func(at int, r, g, b uint8) {
 		if channels == 1 {
 			out[at] = uint8((19595*uint32(r) + 38470*uint32(g) + 7471*uint32(b) + 1<<15) >> 16)
@@ -102,8 +106,8 @@ func flatten(img image.Image, channels int) []byte {
 				v := img.Pix[y*img.Stride+x]
 				put(at, v, v, v)
 			case *image.YCbCr:
-				i, j := y*img.YStride+x, img.COffset(b.Min.X+x, b.Min.Y+y)
-				put3(put, at, img.Y[i], img.Cb[j], img.Cr[j])
+				r, g, b := color.YCbCrToRGB(img.Y[y*img.YStride+x], cb[at], cr[at])
+				put(at, r, g, b)
 			case *image.NRGBA:
 				p := img.Pix[y*img.Stride+4*x:]
 				put(at, p[0], p[1], p[2])
@@ -125,9 +129,54 @@ func flatten(img image.Image, channels int) []byte {
 	return out
 }
 
-func put3(put func(at int, r, g, b uint8), at int, y, cb, cr uint8) {
-	r, g, b := color.YCbCrToRGB(y, cb, cr)
-	put(at, r, g, b)
+// chroma gives a plane of colour differences its full size, row by row. Where a JPEG has only one for two pixels beside each
+// other, or for two by two, the values between are interpolated as libjpeg does it: a sample's own pixel gets three quarters
+// of it and a quarter of its neighbour, in either direction (jdsample.c, h2v1_fancy_upsample and h2v2_fancy_upsample).
+func chroma(img *image.YCbCr, plane []byte) []byte {
+	w, h := img.Rect.Dx(), img.Rect.Dy()
+	out := make([]byte, w*h)
+	cw, ch := (w+1)/2, h
+	switch img.SubsampleRatio {
+	case image.YCbCrSubsampleRatio420:
+		ch = (h + 1) / 2
+	case image.YCbCrSubsampleRatio422:
+	default: // none, or a rare one, which is repeated
+		for at := range out {
+			out[at] = plane[img.COffset(img.Rect.Min.X+at%w, img.Rect.Min.Y+at/w)]
+		}
+		return out
+	}
+	line := make([]int, cw) // a row of samples, times 4 if it is made of two
+	for y := range h {
+		near, far, scale, shift := y, y, 1, 2
+		if ch != h {
+			near, scale, shift = y/2, 4, 4
+			far = min(ch-1, max(0, near-1+2*(y%2)))
+		}
+		for i := range line {
+			a, b := int(plane[near*img.CStride+i]), int(plane[far*img.CStride+i])
+			if line[i] = a; scale == 4 {
+				line[i] = 3*a + b
+			}
+		}
+		for x := range w {
+			i := x / 2
+			// Halves are rounded up and down by turns, so that the plane gets neither brighter nor darker.
+			side, half := max(0, i-1), 1<<(shift-1)
+			if scale == 1 {
+				half = 1
+			}
+			if x%2 == 1 {
+				if side = min(cw-1, i+1); scale == 1 {
+					half = 2
+				} else {
+					half--
+				}
+			}
+			out[y*w+x] = byte((3*line[i] + line[side] + half) >> shift)
+		}
+	}
+	return out
 }
 
 // weights of the inputs that make up some outputs of a resampled line: output i is Σ by[i][k]·input[from[i]+k], in units of

@@ -12,9 +12,8 @@ import (
 )
 
 // Pillow 13.0.0 by testdata/pil.py. PNGs are equal to the last bit, but for pictures more than twice as high as wide,
-// of which this Pillow, unlike earlier ones, shrinks the columns first. JPEGs are decoded by another implementation, whose
-// cosine transform and colour conversion round differently, and which repeats the colours of subsampled pictures where
-// libjpeg interpolates them.
+// of which this Pillow, unlike earlier ones, shrinks the columns first. JPEGs are decoded by another implementation than
+// libjpeg, whose cosine transform rounds differently.
 func TestPixelsOfPIL(t *testing.T) {
 	text, err := os.ReadFile("testdata/pil.json")
 	require.NoError(t, err)
@@ -31,7 +30,7 @@ func TestPixelsOfPIL(t *testing.T) {
 		name        string
 		worst, mean float64 // of 255
 	}{
-		{"tall", 1, 0.5}, {"jpeg 4:2", 20, 4}, {"jpeg progressive", 20, 4}, {"jpeg", 1, 0.2}, {"", 0, 0},
+		{"tall", 1, 0.5}, {"jpeg", 2, 0.25}, {"", 0, 0},
 	}
 	for _, c := range oracle.Cases {
 		t.Run(fmt.Sprintf("%s %d %d %d", c.Name, c.Resize, c.Size, c.Channels), func(t *testing.T) {
@@ -43,6 +42,7 @@ func TestPixelsOfPIL(t *testing.T) {
 				d := math.Abs(float64(got[i]) - float64(c.Pixels[i]))
 				worst, sum = max(worst, d), sum+d
 			}
+			t.Logf("largest difference %v, mean %.3f", worst, sum/float64(len(got)))
 			for _, tol := range tolerances {
 				if strings.HasPrefix(c.Name, tol.name) {
 					require.LessOrEqual(t, worst, tol.worst)
