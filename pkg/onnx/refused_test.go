@@ -3,8 +3,10 @@ package onnx
 import (
 	"encoding/binary"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -232,6 +234,30 @@ func TestOptions(t *testing.T) {
 		_, err := ParseOptions(s)
 		require.ErrorContains(t, err, says, s)
 	}
+}
+
+// A few bytes changed are an error or a network, and never a panic; FuzzRead looks further.
+func TestDamaged(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.onnx")
+	require.NoError(t, err)
+	rng := rand.New(rand.NewPCG(1, 2))
+	failed := 0
+	for _, path := range files {
+		data, err := ReadFile(path)
+		require.NoError(t, err)
+		for range 20 {
+			damaged := slices.Clone(data)
+			for range 1 + rng.IntN(3) {
+				damaged[rng.IntN(len(damaged))] = byte(rng.IntN(256))
+			}
+			if m, err := Read(damaged, Options{}); err != nil {
+				failed++
+			} else if _, err := m.Net([]int{8, 8, 3}, 4); err != nil {
+				failed++
+			}
+		}
+	}
+	require.Greater(t, failed, 50)
 }
 
 func FuzzRead(f *testing.F) {
