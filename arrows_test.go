@@ -27,14 +27,14 @@ func imports(t *testing.T) (all, direct map[string][]string) {
 
 func TestImportsRunOneWay(t *testing.T) {
 	all, direct := imports(t)
-	pure := []string{"pkg/unit", "pkg/result", "pkg/corrupt", "pkg/ablate", "pkg/noise", "pkg/sample", "pkg/stat", "pkg/figure", "pkg/selectivity", "pkg/parquet", "pkg/lease", "pkg/slurm", "datasets"}
+	pure := []string{"pkg/unit", "pkg/result", "pkg/corrupt", "pkg/ablate", "pkg/noise", "pkg/sample", "pkg/stat", "pkg/figure", "pkg/selectivity", "pkg/parquet", "pkg/lease", "pkg/slurm", "datasets", "datasets/imagefolder"}
 	for _, name := range pure {
 		require.Contains(t, all, name)
 		for _, dep := range all[name] {
 			require.NotContains(t, dep, "gomlx", "%s must not know GoMLX", name)
 		}
 	}
-	for _, name := range []string{"pkg/unit", "pkg/result", "pkg/lease", "pkg/slurm", "datasets"} {
+	for _, name := range []string{"pkg/unit", "pkg/result", "pkg/lease", "pkg/slurm", "datasets", "datasets/imagefolder"} {
 		for _, dep := range all[name] {
 			require.NotContains(t, strings.Split(dep, "/")[0], ".", "%s uses the standard library only, not %s", name, dep)
 		}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/seed-ea9a9d67/directions/datasets"
+	"github.com/seed-ea9a9d67/directions/pkg/lab"
 	"github.com/seed-ea9a9d67/directions/pkg/onnx"
 	"github.com/seed-ea9a9d67/directions/pkg/result"
 )
@@ -24,7 +24,7 @@ func newInspect() *cobra.Command {
 		Example: "  directions inspect model.onnx\n" +
 			"  directions inspect model.onnx --data cifar10 --json",
 		Args: one("an .onnx FILE"),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			bytes, err := onnx.ReadFile(args[0])
 			if err != nil {
 				return err
@@ -35,11 +35,9 @@ func newInspect() *cobra.Command {
 			}
 			var image []int
 			if data != "" {
-				e, err := datasets.Lookup(data)
-				if err != nil {
+				if image, err = lab.ImageShape(cmd.Context(), data); err != nil {
 					return err
 				}
-				image = e.Shape
 			}
 			info, err := m.Inspect(image)
 			if err != nil {

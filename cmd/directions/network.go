@@ -67,7 +67,7 @@ func newTrain(a *app) *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&spec.Data, "data", "mnist10k", "data set (directions data list)")
+	f.StringVar(&spec.Data, "data", "mnist10k", "data set (directions data list), or imagefolder:DIR[,size=N,…] with DIR/{train,val|test}/CLASS/*.jpg")
 	f.IntVar(&spec.Examples, "examples", 0, "train on the first N examples (default all)")
 	f.StringVar(&spec.Net, "net", "mlp:512,512", "network: "+netForms)
 	f.StringVar(&spec.Input, "input", "", "how pixels become its input: "+inputForms)
@@ -267,6 +267,7 @@ func newAblate(a *app) *cobra.Command {
 	t := &target{}
 	spec := ablate.Spec{}
 	to, orders, each := "", "", false
+	by := ranking{}
 	c := &cobra.Command{
 		Use:   "ablate RUN",
 		Short: "Cumulative ablation: accuracy as more and more units are clamped; or each unit alone",
@@ -275,9 +276,11 @@ func newAblate(a *app) *cobra.Command {
 			"With --within, only as many examples are looked at as it takes: the same ones for all points of an ordering,\n" +
 			"and as many as it needs by itself for each unit of --each. The interval is printed with the numbers. It is one\n" +
 			"of accuracies; the loss is then an estimate without one.\n" +
+			"With --rank, units are clamped in the order of a column of `directions units`, ranked on the other split.\n" +
 			"RUN is a name or key (directions runs list), a .safetensors file with PyTorch's names and layout,\n" +
 			"or an .onnx file with a classifier.",
-		Example: "  directions ablate half --orders 10 --points 20 --json -\n" +
+		Example: "  directions ablate half --rank selectivity --descending --split test\n" +
+			"  directions ablate half --orders 10 --points 20 --json -\n" +
 			"  directions ablate half --within 0.5pt --confidence 0.95\n" +
 			"  directions ablate half --each --within 0.2pt --csv units.csv\n" +
 			"  directions ablate mynet.safetensors --net mlp:512,512 --data mnist --png curve.png",
@@ -304,6 +307,9 @@ func newAblate(a *app) *cobra.Command {
 					}
 				}
 			}
+			if err := by.check(cmd, t, each); err != nil {
+				return err
+			}
 			if each {
 				for _, name := range []string{"orders", "points", "orders-file", "png", "seed"} {
 					if cmd.Flags().Changed(name) && (name != "seed" || t.within == "") {
@@ -326,6 +332,12 @@ func newAblate(a *app) *cobra.Command {
 				}
 				a.planned(l, res.Receipt)
 				return t.write(res, res.WriteCSV, res.Table(r.Label()), result.Curve{}, figure.Options{})
+			}
+			if by.column != "" {
+				if spec.Given, err = l.Ranked(cmd.Context(), r, by.on, spec.Sites, by.column, by.descending); err != nil {
+					return err
+				}
+				spec.Sites = nil
 			}
 			res, err := l.Ablate(cmd.Context(), r, t.on, spec)
 			if err != nil {
@@ -359,8 +371,42 @@ func newAblate(a *app) *cobra.Command {
 	f.BoolVar(&each, "each", false, "clamp each unit alone, and list the units by what they do to the loss")
 	f.Uint64Var(&spec.Seed, "seed", 1, "seed of the orderings, and of the examples looked at with --within")
 	f.StringVar(&to, "to", "zero", "clamp units to: zero, mean, element-mean (each element of a feature map to its own mean), value:NUMBER")
+	f.StringVar(&by.column, "rank", "", "clamp units in the order of this column of directions units, the smallest first")
+	f.BoolVar(&by.descending, "descending", false, "with --rank: the largest first")
+	f.StringVar(&by.on.Split, "rank-on", "", "with --rank: the split that units are ranked on (default the one that is not --split)")
 	f.StringVar(&orders, "orders-file", "", "JSON file with given orderings: {\"sites\": […], \"grid\": […], \"orders\": [[…], …]}")
 	return c
+}
+
+// ranking is an order of units by one of their numbers.
+type ranking struct {
+	column     string
+	descending bool
+	on         lab.On
+}
+
+// check completes the ranking, or reports flags that do not go together.
+func (b *ranking) check(c *cobra.Command, t *target, each bool) error {
+	if b.column == "" {
+		for _, name := range []string{"descending", "rank-on"} {
+			if c.Flags().Changed(name) {
+				return fmt.Errorf("--%s says how to rank units; give --rank COLUMN too, for example --rank selectivity", name)
+			}
+		}
+		return nil
+	}
+	if each {
+		return errors.New("--rank and --each: single units have no order; leave --rank out")
+	}
+	for _, name := range []string{"orders", "orders-file"} {
+		if c.Flags().Changed(name) {
+			return fmt.Errorf("--rank and --%s: the ranking is the order; leave --%s out", name, name)
+		}
+	}
+	if b.on.Split == "" {
+		b.on.Split = map[string]string{"train": "test", "test": "train"}[t.on.Split]
+	}
+	return nil
 }
 
 func readOrderings(path string) (*ablate.Orderings, error) {

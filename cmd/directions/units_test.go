@@ -123,3 +123,33 @@ func TestUnit(t *testing.T) {
 		require.Contains(t, s.fails(append([]string{"unit"}, args...)...), want)
 	}
 }
+
+func TestAblateRanked(t *testing.T) {
+	s := newShell(t)
+	s.net()
+	curve := func(flags ...string) (correct []int, progress string) {
+		out, progress := s.ok(append([]string{"ablate", "net", "--split", "test", "--examples", "100", "--points", "6", "--json", "-"}, flags...)...)
+		var r struct{ Correct [][]int }
+		require.NoError(t, json.Unmarshal([]byte(out), &r))
+		require.Len(t, r.Correct, 1)
+		return r.Correct[0], progress
+	}
+	up, progress := curve("--rank", "delta_loss")
+	require.Contains(t, progress, "ablating single units of net", "on the training images")
+	down, _ := curve("--rank", "delta_loss", "--descending")
+	require.Equal(t, []int{up[0], up[5]}, []int{down[0], down[5]}, "no units and all units")
+	require.Greater(t, up[2], down[2], "what matters on the training images matters on others")
+	same, _ := curve("--rank", "delta_loss", "--rank-on", "train")
+	require.Equal(t, up, same)
+
+	for want, flags := range map[string][]string{
+		`units cannot be ranked by "size"; there are ["dead" "selectivity"`: {"--rank", "size"},
+		"--descending says how to rank":                                     {"--descending"},
+		"--rank-on says how to rank":                                        {"--rank-on", "train"},
+		"--rank and --each":                                                 {"--rank", "selectivity", "--each"},
+		"--rank and --orders: the ranking is":                               {"--rank", "selectivity", "--orders", "3"},
+		`split "dev" is not one of train, test`:                             {"--rank", "selectivity", "--rank-on", "dev"},
+	} {
+		require.Contains(t, s.fails(append([]string{"ablate", "net"}, flags...)...), want)
+	}
+}

@@ -37,6 +37,9 @@ func (o On) withDefaults() On {
 // split returns the examples a run is analysed on.
 func (l *Lab) split(ctx context.Context, r *Run, on On) (datasets.Split, []string, error) {
 	set, err := l.Data(ctx, r.Spec.Data)
+	if err == nil {
+		err = r.sameData(set.Hash)
+	}
 	if err != nil {
 		return datasets.Split{}, nil, err
 	}
@@ -116,7 +119,7 @@ func (l *Lab) Ablate(ctx context.Context, r *Run, on On, spec ablate.Spec) (abla
 	}
 	if spec.Given == nil {
 		var err error
-		if spec.Sites, err = r.sites(spec.Sites); err != nil {
+		if spec.Sites, err = l.sites(ctx, r, spec.Sites); err != nil {
 			return ablate.Result{}, err
 		}
 	}
@@ -159,7 +162,7 @@ func (l *Lab) Single(ctx context.Context, r *Run, on On, spec ablate.SingleSpec)
 		return ablate.Impacts{}, fmt.Errorf("impacts of %s: %w", r.Label(), err)
 	}
 	var err error
-	if spec.Sites, err = r.sites(spec.Sites); err != nil {
+	if spec.Sites, err = l.sites(ctx, r, spec.Sites); err != nil {
 		return ablate.Impacts{}, err
 	}
 	spec, on = spec.WithDefaults(), on.withDefaults()
@@ -234,7 +237,7 @@ func (l *Lab) Noise(ctx context.Context, r *Run, on On, spec noise.Spec) (noise.
 		return noise.Result{}, fmt.Errorf("noise of %s: %w", r.Label(), err)
 	}
 	var err error
-	if spec.Sites, err = r.sites(spec.Sites); err != nil {
+	if spec.Sites, err = l.sites(ctx, r, spec.Sites); err != nil {
 		return noise.Result{}, err
 	}
 	spec, on = spec.WithDefaults(), on.withDefaults()
@@ -281,15 +284,18 @@ func (l *Lab) Noise(ctx context.Context, r *Run, on On, spec noise.Spec) (noise.
 }
 
 // sites are those asked for, or else those that an analysis of this network works on by default; nil means all.
-func (r *Run) sites(asked []string) ([]string, error) {
+func (l *Lab) sites(ctx context.Context, r *Run, asked []string) ([]string, error) {
 	if len(asked) > 0 {
 		return asked, nil
 	}
-	e, err := datasets.Lookup(r.Spec.Data)
+	of, err := l.source(ctx, r.Spec.Data)
+	if err == nil {
+		err = r.sameData(of.hash)
+	}
 	if err != nil {
 		return nil, err
 	}
-	net, err := r.network(e.Shape, len(e.Classes))
+	net, err := r.network(of.shape, of.classes)
 	if err == nil && r.model != nil && net.Default == nil {
 		err = fmt.Errorf("%s: no activation function is found in the file, so the sites to analyse must be named (--sites); "+
 			"`directions inspect` lists what there is", r.Label())

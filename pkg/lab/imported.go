@@ -11,7 +11,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/seed-ea9a9d67/directions/datasets"
 	"github.com/seed-ea9a9d67/directions/pkg/fit"
 	"github.com/seed-ea9a9d67/directions/pkg/nets"
 	"github.com/seed-ea9a9d67/directions/pkg/onnx"
@@ -24,17 +23,18 @@ import (
 // layout, and net says what they are of; an .onnx file has the network itself, and net is what onnx.Options.String gives.
 // Its labels are those of the data set. Keep makes it a run like any other.
 func (l *Lab) Import(path, net, data, input string) (*Run, error) {
-	e, err := datasets.Lookup(data)
+	data = canonical(data)
+	of, err := l.source(context.Background(), data)
 	if err != nil {
 		return nil, err
 	}
-	r := &Run{Spec: Spec{Data: data, Net: net, Input: input}, Data: e.Hash(), Source: path}
+	r := &Run{Spec: Spec{Data: data, Net: net, Input: input}, Data: of.hash, Source: path}
 	if strings.HasSuffix(path, ".onnx") != isONNX(net) {
 		return nil, fmt.Errorf("net %q does not go with %s: an .onnx file has its own network, onnx", net, path)
 	}
 	if isONNX(net) {
 		r.file, err = onnx.ReadFile(path)
-	} else if _, err = r.network(e.Shape, len(e.Classes)); err == nil { // before a large file is read
+	} else if _, err = r.network(of.shape, of.classes); err == nil { // before a large file is read
 		r.file, err = os.ReadFile(path)
 	}
 	if err != nil {
@@ -47,7 +47,7 @@ func (l *Lab) Import(path, net, data, input string) (*Run, error) {
 	if dropped > 0 {
 		l.Note("weights %s: %d × num_batches_tracked left out: it counts batches, and nothing depends on it", path, dropped)
 	}
-	n, err := r.network(e.Shape, len(e.Classes))
+	n, err := r.network(of.shape, of.classes)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ package lab
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/seed-ea9a9d67/directions/datasets"
+	"github.com/seed-ea9a9d67/directions/datasets/imagefolder"
 	"github.com/seed-ea9a9d67/directions/pkg/backend"
 	"github.com/seed-ea9a9d67/directions/pkg/probe"
 	"github.com/seed-ea9a9d67/directions/pkg/result"
@@ -46,6 +46,9 @@ type Lab struct {
 
 	loading sync.Mutex
 	sets    map[string]*datasets.Set // loaded before; nobody writes to them
+
+	scanning sync.Mutex
+	folders  map[string]*imagefolder.Folder // looked through before
 }
 
 // Open opens the store. Data and backend are opened when something needs them, so reading results needs neither.
@@ -63,7 +66,7 @@ func Open(opt Options) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Lab{opt: opt, store: store, sets: map[string]*datasets.Set{}}, nil
+	return &Lab{opt: opt, store: store, sets: map[string]*datasets.Set{}, folders: map[string]*imagefolder.Folder{}}, nil
 }
 
 // Store is where trained networks and results are.
@@ -86,33 +89,6 @@ func (l *Lab) Backend() (*backend.Backend, error) {
 // DataDirs lists the folders that are searched for data sets, in order.
 func (l *Lab) DataDirs() []string {
 	return append(append([]string{}, l.opt.Data...), l.store.DataDir())
-}
-
-// Data loads a data set, once; one that is not on this machine is fetched into the store. The set is shared: do not
-// write to it.
-func (l *Lab) Data(ctx context.Context, name string) (*datasets.Set, error) {
-	l.loading.Lock()
-	defer l.loading.Unlock()
-	if set := l.sets[name]; set != nil {
-		return set, nil
-	}
-	set, err := datasets.Load(name, l.DataDirs()...)
-	var missing *datasets.MissingError
-	if errors.As(err, &missing) {
-		l.Note("data set %s is not in %v; fetching %.1f MB", name, l.DataDirs(), float64(missing.Bytes)/1e6)
-		if err := l.Fetch(ctx, name); err != nil {
-			return nil, err
-		}
-		set, err = datasets.Load(name, l.DataDirs()...)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if set.Note != "" {
-		l.Note("data set %s is not quite as published: %s", name, set.Note)
-	}
-	l.sets[name] = set
-	return set, nil
 }
 
 // Fetch downloads a data set into the store, or what is missing of it.

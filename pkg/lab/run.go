@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/csv"
 	"encoding/hex"
@@ -37,7 +38,7 @@ func (s Spec) version() int {
 
 // Spec says what a network is and how it came to be: all that determines its weights, on one backend.
 type Spec struct {
-	Data     string       `json:"data"`            // name of a data set
+	Data     string       `json:"data"`            // name of a data set, or a folder of pictures: see imagefolder.Parse
 	Examples int          `json:"examples"`        // train on the first so many examples; 0: all
 	Net      string       `json:"net"`             // see nets.Parse: "mlp:512,512"
 	Input    string       `json:"input,omitempty"` // see nets.ParseInput: "" is pixel/255
@@ -53,21 +54,27 @@ func (s Spec) WithDefaults() Spec {
 	} else {
 		s.Corrupt = s.Corrupt.WithDefaults()
 	}
+	s.Data = canonical(s.Data)
 	if e, err := datasets.Lookup(s.Data); err == nil && s.Examples == e.TrainN {
 		s.Examples = 0
 	}
 	return s
 }
 
-// Key identifies the network that s describes.
+// Key identifies the network that s describes. A folder of pictures is read for it.
 func (s Spec) Key() (string, error) {
 	s = s.WithDefaults()
-	e, err := datasets.Lookup(s.Data)
+	of, _, err := sourceOf(context.Background(), s.Data)
 	if err != nil {
 		return "", err
 	}
-	if s.Examples < 0 || s.Examples > e.TrainN {
-		return "", fmt.Errorf("examples is %d; data set %s has %d training examples (0 means all)", s.Examples, s.Data, e.TrainN)
+	return s.key(of)
+}
+
+// key is Key of a spec with its defaults.
+func (s Spec) key(of source) (string, error) {
+	if s.Examples < 0 || s.Examples > of.train {
+		return "", fmt.Errorf("examples is %d; data set %s has %d training examples (0 means all)", s.Examples, s.Data, of.train)
 	}
 	if _, _, err := corrupt.Labels([]int32{0}, 2, s.Corrupt); err != nil { // checks the spec; any label will do
 		return "", err
@@ -75,10 +82,10 @@ func (s Spec) Key() (string, error) {
 	if err := s.Fit.Check(); err != nil {
 		return "", err
 	}
-	if _, err := s.network(e.Shape, len(e.Classes)); err != nil {
+	if _, err := s.network(of.shape, of.classes); err != nil {
 		return "", err
 	}
-	return result.Key("run", s.version(), e.Hash(), s)
+	return result.Key("run", s.version(), of.hash, s)
 }
 
 // network is the net that s names, for images of this shape, with its input.

@@ -17,7 +17,11 @@ import (
 // stopped. name, if not empty, becomes the run's name.
 func (l *Lab) Train(ctx context.Context, spec Spec, name string) (*Run, error) {
 	spec = spec.WithDefaults()
-	key, err := spec.Key()
+	of, err := l.source(ctx, spec.Data)
+	if err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	key, err := spec.key(of)
 	if err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
@@ -134,11 +138,12 @@ func trainingSplit(set *datasets.Set, spec Spec) (datasets.Split, *corrupt.Manif
 
 // Labels returns the manifest of the corruption that spec asks for, without training anything.
 func (l *Lab) Labels(ctx context.Context, spec Spec) (corrupt.Manifest, error) {
+	spec = spec.WithDefaults()
 	set, err := l.Data(ctx, spec.Data)
 	if err != nil {
 		return corrupt.Manifest{}, err
 	}
-	_, m, err := trainingSplit(set, spec.WithDefaults())
+	_, m, err := trainingSplit(set, spec)
 	if err != nil {
 		return corrupt.Manifest{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/seed-ea9a9d67/directions/pkg/ablate"
@@ -23,13 +24,13 @@ func onTest(on On) On {
 }
 
 // Selectivity computes, or loads, what the activity of each unit of a run tells about classes. The zero On is the paper's:
-// all test examples. The L1 norms of filters are those of nets.FilterNorms.
+// all test examples. The L1 norms of filters are those of nets.FilterNorms, or of onnx.Model.FilterNorms.
 func (l *Lab) Selectivity(ctx context.Context, r *Run, on On, spec selectivity.Spec) (selectivity.Result, error) {
 	if math.IsNaN(spec.Epsilon) || math.IsInf(spec.Epsilon, 0) { // which the key cannot hold
 		return selectivity.Result{}, fmt.Errorf("selectivity of %s: epsilon is %v, it must be a finite number ≥ 0", r.Label(), spec.Epsilon)
 	}
 	var err error
-	if spec.Sites, err = r.sites(spec.Sites); err != nil {
+	if spec.Sites, err = l.sites(ctx, r, spec.Sites); err != nil {
 		return selectivity.Result{}, err
 	}
 	spec, on = spec.WithDefaults(), onTest(on)
@@ -48,7 +49,7 @@ func (l *Lab) Selectivity(ctx context.Context, r *Run, on On, spec selectivity.S
 				return l.opt.Progress.Start("measuring units of "+r.Label(), total, "examples")
 			}
 			defer s.end()
-			res, err := selectivity.Measure(ctx, s, spec, selectivity.Options{Memory: l.opt.Memory, L1: l1(p.Sites(), r.Arrays), Progress: s.progress})
+			res, err := selectivity.Measure(ctx, s, spec, selectivity.Options{Memory: l.opt.Memory, L1: r.l1(p.Sites()), Progress: s.progress})
 			res.Seconds.Prepare += prepare
 			res.Seconds.Total += prepare
 			return res, err
@@ -56,10 +57,17 @@ func (l *Lab) Selectivity(ctx context.Context, r *Run, on On, spec selectivity.S
 }
 
 // l1 has the norms of the filters of all sites that have any.
-func l1(sites []unit.Site, weights map[string]nets.Array) map[string][]float64 {
-	norms := map[string][]float64{}
+func (r *Run) l1(sites []unit.Site) map[string][]float64 {
+	norms, file := map[string][]float64{}, map[string][]float64{}
+	if r.model != nil {
+		file = r.model.FilterNorms()
+	}
 	for _, s := range sites {
-		if n, _ := nets.FilterNorms(s, weights); n != nil {
+		n := file[s.Name]
+		if r.model == nil {
+			n, _ = nets.FilterNorms(s, r.Arrays)
+		}
+		if len(n) == s.Units() {
 			norms[s.Name] = n
 		}
 	}
@@ -118,3 +126,21 @@ func (l *Lab) Units(ctx context.Context, r *Run, on On, spec selectivity.Spec, i
 	u.Table, err = impacts.Join(u.Table)
 	return u, err
 }
+
+// Ranked orders the units of a run by a column of Units, the smallest or with descending the largest value first (see
+// ablate.Ranked), for ablation in that order with ablate.Spec.Given. Columns of ablation cost an ablation of each unit. on is
+// what units are ranked on; the curve belongs on other examples.
+func (l *Lab) Ranked(ctx context.Context, r *Run, on On, sites []string, column string, descending bool) (*ablate.Orderings, error) {
+	impact := !slices.Contains(selectivity.Columns(), column)
+	if impact && !slices.Contains(impactColumns, column) {
+		return nil, fmt.Errorf("units cannot be ranked by %q; there are %q and %q", column, selectivity.Columns()[2:], impactColumns)
+	}
+	u, err := l.Units(ctx, r, on, selectivity.Spec{Sites: sites, Seed: 1}, impact)
+	if err != nil {
+		return nil, err
+	}
+	return ablate.Ranked(u.Table, column, descending)
+}
+
+// impactColumns are those of ablate.Impacts.Join.
+var impactColumns = []string{"delta_loss", "delta_accuracy", "worst_class", "worst_class_drop"}

@@ -256,7 +256,7 @@ func (c *chain) do(op string, in ...string) string {
 // end makes the last operation give the result of d.
 func (c *chain) end(d *node) []*node {
 	last := c.nodes[len(c.nodes)-1]
-	last.out, last.label, last.name = d.out[:1], d.op, d.name
+	last.out, last.label, last.name, last.source = d.out[:1], d.op, d.name, d.in[0]
 	return c.nodes
 }
 

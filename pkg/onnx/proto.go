@@ -38,6 +38,7 @@ type node struct {
 
 	label  string // what the file called the operation, where the one here is part of it
 	hidden bool   // its output is not in the file
+	source string // what the whole of it is a function of, element by element
 }
 
 // attr is an AttributeProto. kind says which of the values it has.

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"unicode"
@@ -145,6 +146,76 @@ func (n *network) defaults() map[string]bool {
 		found[out] = true
 	}
 	return found
+}
+
+// FilterNorms returns the L1 norm of each unit's incoming filter, Σ|w| over the weights that lead to it, by site: as
+// nets.FilterNorms, of the convolution or matrix product that the site is a function of, element by element. A site that
+// is something else, such as the sum of two, has no norms.
+func (m *Model) FilterNorms() map[string][]float64 {
+	from := map[string]*node{}
+	for _, d := range m.nodes {
+		from[d.out[0]] = d
+	}
+	images, norms := m.fromImage(), map[string][]float64{}
+	for _, d := range m.nodes {
+		if n := m.filterNorms(d.out[0], from, images); n != nil && !d.hidden {
+			norms[d.out[0]] = n
+		}
+	}
+	return norms
+}
+
+func (m *Model) filterNorms(name string, from map[string]*node, images map[string]bool) []float64 {
+	for {
+		d := from[name]
+		if d == nil {
+			return nil
+		}
+		var parts []string // that depend on the images
+		for _, in := range d.in {
+			if images[in] {
+				parts = append(parts, in)
+			}
+		}
+		switch {
+		case d.source != "":
+			name = d.source
+		case len(parts) == 2 && d.op == "Mul" && from[parts[1]] != nil && from[parts[1]].in[0] == parts[0] &&
+			slices.Contains(nonlinear, from[parts[1]].op): // x·sigmoid(x)
+			name = parts[0]
+		case len(parts) != 1:
+			return nil
+		case d.op == "Conv" || d.op == "Gemm" || d.op == "MatMul":
+			w := m.consts[d.in[1]]
+			if w == nil || w.kind != kindFloat || len(w.dims) < 2 || d.op != "Conv" && len(w.dims) != 2 || parts[0] != d.in[0] {
+				return nil
+			}
+			return sums(w, d.op == "Conv" || d.int("transB", 0) != 0)
+		case slices.Contains([]string{"Add", "Sub", "Mul", "Div", "Min", "Max", "BatchNormalization", "Transpose"}, d.op),
+			slices.Contains(nonlinear, d.op):
+			name = parts[0]
+		default:
+			return nil
+		}
+	}
+}
+
+// sums adds up the absolute values of the rows of a weight, or of its columns.
+func sums(w *tensor, rows bool) []float64 {
+	x, _ := floats(w.raw)
+	units := w.dims[0]
+	if !rows {
+		units = w.dims[1]
+	}
+	norms := make([]float64, units)
+	for i, v := range x {
+		u := i * int(units) / len(x)
+		if !rows {
+			u = i % int(units)
+		}
+		norms[u] += math.Abs(float64(v))
+	}
+	return norms
 }
 
 // siteName tells whether a tensor's name can be that of a site: sites are given in lists, and shown in tables.

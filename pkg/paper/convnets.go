@@ -15,9 +15,9 @@ func convNet(preset, data string, plain bool) (lab.Spec, []string, error) {
 	var options, narrowing []string
 	switch preset {
 	case "smoke":
-		options, s.Examples = []string{"width=0.125"}, 500
-		s.Fit = fit.Spec{Optimizer: "adam", LR: 0.001, Batch: 50, Epochs: 40, Evaluate: 20}
-		narrowing = []string{"an eighth of the feature maps", "500 training images", "40 epochs, of Adam"}
+		options, s.Examples = []string{"width=0.125"}, 200
+		s.Fit = fit.Spec{Optimizer: "adam", LR: 0.001, Batch: 20, Epochs: 40, Evaluate: 20}
+		narrowing = []string{"an eighth of the feature maps", "200 training images", "40 epochs, of Adam"}
 	case "quick":
 		options, s.Examples = []string{"width=0.25"}, 2000
 		// SGD at 0.05 with momentum 0.9 knew 13 % of fully permuted labels after 35 epochs, Adam all of them after 40.

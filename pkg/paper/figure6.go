@@ -58,8 +58,8 @@ func convUnits(preset, data string, plain, ablated bool) (specUnits, plan, error
 	s := unitSpec()
 	s.Networks = instances(base, len(instanceSeeds))
 	if plain {
-		base, _, err := convNet(preset, data, true)
-		if err != nil {
+		var base lab.Spec
+		if base, narrowing, err = convNet(preset, data, true); err != nil {
 			return specUnits{}, plan{}, err
 		}
 		s.Plain = instances(base, len(instanceSeeds))

@@ -64,6 +64,11 @@ func small(d design) design {
 		case spec1:
 			s.Networks, s.Ablate.Orders, s.Ablate.Points = nets, 4, 9
 			p.Spec = s
+		case spec4:
+			s.Network = nets[0]
+			s.Network.Fit.Epochs, s.Network.Fit.Checkpoints = 4, []int{1, 2, 4}
+			s.Ablate.Orders, s.Ablate.Points = 3, 5
+			p.Spec = s
 		case spec5a:
 			for i := range s.True {
 				s.True[i], s.Permuted[i] = nets[0], nets[2]
@@ -597,6 +602,8 @@ func ExampleList() {
 	// 1b: Cumulative ablation of a convolutional network's last three layers
 	// 2a: Noise on the units of an MLP
 	// 2b: Noise on the feature maps of a convolutional network
+	// 4a: Loss and robustness to ablation during training
+	// 4b: Robustness to ablation and test loss during training
 	// 5a: Dropout and cumulative ablation of an MLP
 	// 5b: Batch normalization and cumulative ablation
 	// 6a: Class selectivity with and without batch normalization
