@@ -15,7 +15,7 @@ import (
 type Picture struct {
 	Shape  []int  // [height, width, channels], 1 channel (grey) or 3 (red, green, blue)
 	Pixels []byte // height × width × channels, row by row
-	Name   string // what stands below it: "cat 3.2"
+	Name   string // what stands below it, two lines at most: "cat 3.2"
 }
 
 // PictureOptions are the choices of a contact sheet.
@@ -99,11 +99,14 @@ func (s *sheet) places(letter string) (width, height vg.Length, title, caption [
 		caption = append(caption, smallFace.wrap(line, room)...)
 	}
 	side = room/vg.Length(s.opt.Columns) - gap*u
-	tallest := vg.Length(0)
+	tallest, below := vg.Length(0), 0 // of the pictures, and lines below them
 	for _, img := range s.images {
 		tallest = max(tallest, side*vg.Length(img.Rect.Dy())/vg.Length(img.Rect.Dx()))
 	}
-	row = tallest + smallFace.lineHeight() + gap*u
+	for _, name := range s.names {
+		below = max(below, min(2, len(smallFace.wrap(name, side))))
+	}
+	row = tallest + vg.Length(below)*smallFace.lineHeight() + gap*u
 	rows := (len(s.images) + s.opt.Columns - 1) / s.opt.Columns
 	lines := len(title)
 	if letter != "" {
@@ -141,9 +144,7 @@ func (s *sheet) draw(c draw.Canvas, letter string) {
 		tall := side * vg.Length(img.Rect.Dy()) / vg.Length(img.Rect.Dx())
 		page.DrawImage(vg.Rectangle{Min: vg.Point{X: at.X, Y: at.Y - tall}, Max: vg.Point{X: at.X + side, Y: at.Y}}, img)
 		name := smallFace.wrap(s.names[i], side)
-		if len(name) > 0 {
-			smallFace.write(page, vg.Point{X: at.X, Y: at.Y - tall - .2*gap*u}, name[0])
-		}
+		smallFace.write(page, vg.Point{X: at.X, Y: at.Y - tall - .2*gap*u}, name[:min(2, len(name))]...)
 	}
 	rows := vg.Length((len(s.images) + s.opt.Columns - 1) / s.opt.Columns)
 	smallFace.write(page, vg.Point{X: margin * u, Y: top - rows*row}, caption...)
