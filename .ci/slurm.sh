@@ -62,7 +62,7 @@ SlurmctldPort=$port1
 SlurmdPort=$port2
 SlurmUser=root
 AuthType=auth/munge
-AuthInfo=socket=$dir/munge/socket
+AuthInfo=socket=$dir/munge/socket,cred_expire=20
 CredType=cred/munge
 StateSaveLocation=$dir/state
 SlurmdSpoolDir=$dir/spool
@@ -72,7 +72,6 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
-SchedulerParameters=requeue_delay=1
 MpiDefault=none
 SwitchType=switch/none
 JobAcctGatherType=jobacct_gather/none
@@ -116,9 +115,9 @@ until_true 60 "two tasks work" bash -c "$(declare -f status works); program=$pro
 status
 pid=$(status | sed -n "s/.* process \([0-9]*\) on .* (task ${job}_0).*/\1/p" | head -n 1)
 case $(tr '\0' ' ' <"/proc/$pid/cmdline") in "$program sweep work"*) kill -9 "$pid" ;; *) die "process $pid is none of ours" ;; esac
-scontrol requeue "${job}_1"
+scontrol requeue "${job}_1" # it waits until its credential has expired (cred_expire above)
 until_true 240 "all networks have a row" bash -c "[ -z \"\$('$program' sweep missing tiny.yaml)\" ]"
-until_true 60 "all tasks have ended" bash -c "[ -z \"\$(squeue --noheader --jobs=$job)\" ]"
+until_true 180 "all tasks have ended" bash -c "[ -z \"\$(squeue --noheader --jobs=$job)\" ]"
 status
 [ "$(scontrol show job "${job}_1" | sed -n 's/.*Restarts=\([0-9]*\).*/\1/p')" = 1 ] || die "task 1 was not restarted"
 [ "$(state 0)" = FAILED ] || die "task 0 is $(state 0), not FAILED: it was not killed"

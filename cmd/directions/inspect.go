@@ -79,8 +79,8 @@ func describe(file string, info onnx.Info) string {
 	add("output", shape(info.Output))
 	add("logits", info.Logits)
 	add("parameters", info.Params)
-	sites := result.Table{Title: fmt.Sprintf("Sites (%d)", len(info.Sites)), Columns: []result.Axis{{Name: "tensor"}, {Name: "operation"},
-		{Name: "shape of one example"}, {Name: "unit axis"}, {Name: "units"}, {Name: "analysed unless sites are named"}}}
+	sites := result.Table{Title: fmt.Sprintf("Sites (%d)", len(info.Sites)), Columns: []result.Axis{
+		{Name: "tensor"}, {Name: "operation"}, {Name: "shape of one example"}, {Name: "unit axis"}, {Name: "units"}, {Name: "analysed unless sites are named"}}}
 	for _, s := range info.Sites {
 		yes := ""
 		if s.Default {

@@ -32,7 +32,7 @@ const (
 
 func newTrain(a *app) *cobra.Command {
 	spec := lab.Spec{}
-	name, method := "", ""
+	name, method, follow := "", "", &target{confidence: 0.95}
 	c := &cobra.Command{
 		Use:   "train",
 		Short: "Train a network, or find it among those trained before",
@@ -40,10 +40,20 @@ func newTrain(a *app) *cobra.Command {
 			"  directions train --data mnist --net mlp:512,512 --lr 0.05 --momentum 0.9 --schedule cosine",
 		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := positive(cmd, "lr", "batch", "epochs", "evaluate"); err != nil {
+			if err := positive(cmd, "lr", "batch", "epochs", "evaluate", "auc-every", "auc-patience"); err != nil {
 				return err
 			}
 			spec.Corrupt.Method = corrupt.Method(method)
+			if spec.Fit.Reliance.Every == 0 && (spec.Fit.Reliance.Patience > 0 || follow.within != "") {
+				return errors.New("--auc-patience and --auc-within go with --auc-every N: say after how many epochs the AUC is measured")
+			}
+			if spec.Fit.Reliance.Every > 0 {
+				spec.Fit.Reliance.Seed = 1
+				var err error
+				if spec.Fit.Reliance.Bound, err = follow.bound(cmd, 1); err != nil {
+					return fmt.Errorf("--auc-within: %w", err)
+				}
+			}
 			l, err := a.open()
 			if err != nil {
 				return err
@@ -78,6 +88,10 @@ func newTrain(a *app) *cobra.Command {
 	f.Uint64Var(&spec.Fit.InitSeed, "init-seed", 1, "seed of the initial weights")
 	f.Uint64Var(&spec.Fit.OrderSeed, "order-seed", 1, "seed of the order of examples")
 	f.Uint64Var(&spec.Fit.DropoutSeed, "dropout-seed", 1, "seed of dropout")
+	f.IntVar(&spec.Fit.Reliance.Every, "auc-every", 0, "measure the AUC of a cumulative ablation (3 orderings × 10 points)\n"+
+		"after every N epochs")
+	f.StringVar(&follow.within, "auc-within", "", "of that, look at as few examples as it takes to know each accuracy so closely: 1pt")
+	f.IntVar(&spec.Fit.Reliance.Patience, "auc-patience", 0, "end, with the weights of the highest AUC, once N have not exceeded it")
 	f.StringVar(&name, "name", "", "name for the network")
 	return c
 }

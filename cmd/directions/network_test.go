@@ -421,3 +421,19 @@ func TestWithin(t *testing.T) {
 	table, _ = s.ok(append([]string{"noise", "net", "--repeats", "2", "--scales", "0.3,1"}, on...)...)
 	require.Regexp(t, `Noise sweep of net; each accuracy ± \S+ points at 90 %`, table)
 }
+
+func TestTrainFollowsTheAUC(t *testing.T) {
+	s := newShell(t)
+	args := []string{"train", "--examples", "1000", "--net", "mlp:8", "--epochs", "6", "--batch", "50", "-q"}
+	out, _ := s.ok(append(args, "--auc-every", "2", "--auc-within", "20pt")...)
+	require.Regexp(t, `AUC of cumulative ablation, followed in training \(epoch 6\) +0\.\d+`, out)
+	history, err := filepath.Glob(filepath.Join(s.home(), "runs", "*", "history.csv"))
+	require.NoError(t, err)
+	text, err := os.ReadFile(history[0])
+	require.NoError(t, err)
+	require.Regexp(t, `(?m)^1,.*,,$`, string(text))
+	require.Regexp(t, `(?m)^2,.*,0\.\d+,0\.\d+$`, string(text))
+	require.Contains(t, s.fails(append(args, "--auc-patience", "2")...), "go with --auc-every N")
+	require.Contains(t, s.fails(append(args, "--auc-every", "2", "--auc-within", "half")...), `--auc-within: --within "half": a number of`)
+	require.Contains(t, s.fails(append(args, "--auc-every", "0")...), "--auc-every is 0")
+}

@@ -8,10 +8,12 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -211,6 +213,9 @@ func newSweepWork(a *app) *cobra.Command {
 			"`directions sweep run` starts several of, and what a task of any scheduler may run.",
 		Args: one(specArgument),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			// A scheduler tells every process of a task to end, and the script of the task tells this one again: the second
+			// time must not end it before it has saved. Nobody needs to read the channel for that.
+			signal.Notify(make(chan os.Signal, 1), syscall.SIGTERM)
 			ctx, watch := cmd.Context(), &sweep.Watch{}
 			if events {
 				watch.Tell = sweep.EventWriter(os.NewFile(3, "events"))

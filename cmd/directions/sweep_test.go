@@ -161,6 +161,7 @@ func TestSweepKilled(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { return told("going on in epoch ") }, 60*time.Second, 20*time.Millisecond)
 	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, c.Process.Signal(syscall.SIGTERM), "a second one does not keep it from saving")
 	require.Error(t, c.Wait())
 	require.True(t, told("network 0: interrupted; goes on from there"))
 	require.False(t, told("network 1"), "it belongs to the other shard")

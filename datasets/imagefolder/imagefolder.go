@@ -1,13 +1,13 @@
-// Package imagefolder makes a labelled data set of a folder of pictures, DIR/{train,val|test}/CLASS/*.{jpg,jpeg,png}, the
-// layout of torchvision's ImageFolder. Pixels come out as there: resized by its transform Resize (bilinear with
-// antialiasing, as PIL computes it) and cut out of the middle by CenterCrop; a PNG gives the same bytes, a JPEG nearly (±2 of
-// 255), because decoders round differently. What ImageFolder does not tell: orientation noted in EXIF is ignored, and the alpha
-// channel is dropped, not composed on a background.
+// Package imagefolder makes a labelled data set of a folder of pictures, DIR/{train,val|test}/CLASS/*.{jpg,jpeg,png},
+// the layout of torchvision's ImageFolder. Pixels come out as there: resized by its transform Resize (bilinear with
+// antialiasing, as PIL computes it) and cut out of the middle by CenterCrop; a PNG gives the same bytes, a JPEG nearly
+// (±2 of 255), because decoders round differently. What ImageFolder does not tell: orientation noted in EXIF is
+// ignored, and the alpha channel is dropped, not composed on a background.
 //
 // The order of examples is fixed, and mixed: a picture's place depends on a hash of its path, so that the first N
-// examples hold all classes. The hash of a folder covers the names, sizes and contents of its pictures and all
-// options. Pixels are decoded once, in parallel, into a file in a cache folder, which is then mapped into memory: what is
-// held there at any time does not grow with the number of pictures.
+// examples hold all classes. The hash of a folder covers the names, sizes and contents of its pictures and all options.
+// Pixels are decoded once, in parallel, some 32 MiB of examples at a time, into a file in a cache folder, which is then
+// mapped into memory.
 //
 // Unreadable pictures are left out and listed, unless Spec.Strict refuses them.
 package imagefolder

@@ -31,12 +31,12 @@ type decoded struct {
 	SHA256     string       `json:"sha256"`
 }
 
-// Load gives the examples. Their pixels are decoded once, and kept in the folder cache, in a file that carries the folder's
-// hash; from there they are mapped into memory: do not write to them. advance, if not nil, is told how many pictures have
-// been decoded.
+// Load gives the examples. Their pixels are decoded once, and kept in the folder cache, in a file that carries the
+// folder's hash; from there they are mapped into memory: do not write to them. advance, if not nil, is told how many
+// pictures have been decoded.
 //
-// It also returns the pictures that could not be read. Where Spec.Strict is set, or of a class none is left, they are an
-// error.
+// It also returns the pictures that could not be read. Where Spec.Strict is set, or of a class none is left, they are
+// an error.
 func (f *Folder) Load(ctx context.Context, cache string, advance func(n int)) (*datasets.Set, []Unreadable, error) {
 	fail := func(err error) (*datasets.Set, []Unreadable, error) {
 		return nil, nil, fmt.Errorf("data %q: %w", f.Spec, err)
@@ -60,7 +60,8 @@ func (f *Folder) Load(ctx context.Context, cache string, advance func(n int)) (*
 		lines = append(lines, u.Path+": "+u.Reason)
 	}
 	if f.Spec.Strict && lines != nil {
-		return fail(fmt.Errorf("%d pictures cannot be read: %s; mend or remove them, or leave out strict", len(lines), first(lines, 10, "; ")))
+		return fail(fmt.Errorf("%d pictures cannot be read: %s; mend or remove them, or leave out strict",
+			len(lines), first(lines, 10, "; ")))
 	}
 	set := &datasets.Set{Name: f.Spec.String(), Title: "pictures of " + f.Spec.Dir, Hash: f.Hash, Classes: f.Classes}
 	for i, p := range f.pictures {
@@ -109,8 +110,8 @@ func (f *Folder) complete(set *datasets.Set, unreadable []string) error {
 	return nil
 }
 
-// A block of pictures is decoded at the same time and then written: so many bytes of examples. Large pictures are decoded
-// one after the other.
+// A block of pictures is decoded at the same time and then written: so many bytes of examples. Large pictures are
+// decoded one after the other.
 const (
 	blockBytes = 32 << 20
 	large      = 16 << 20 // bytes of the file, or pixels
@@ -159,7 +160,8 @@ func (f *Folder) decode(ctx context.Context, base string, advance func(n int)) (
 	return d, write(base+".json", func(w io.Writer) error { return json.NewEncoder(w).Encode(d) })
 }
 
-// example reads and decodes a picture, and notes in it what is wrong with it. Only a picture that has changed is an error.
+// example reads and decodes a picture, and notes in it what is wrong with it. Only a picture that has changed is an
+// error.
 func (f *Folder) example(p *picture, alone *sync.Mutex) ([]byte, error) {
 	if p.bad != "" {
 		return nil, nil

@@ -11,7 +11,8 @@ import (
 	"math"
 )
 
-// maxPixels is the size of picture above which none is decoded, twice PIL's limit for a warning, above which PIL refuses too.
+// maxPixels is the size of picture above which none is decoded, twice PIL's limit for a warning, above which PIL
+// refuses too.
 const maxPixels = 2 * 89478485
 
 // header is what a file says before its pixels.
@@ -81,8 +82,8 @@ func (s Spec) example(data []byte) ([]byte, error) {
 	return resample(pixels, h.width, s.Channels, x, y), nil
 }
 
-// flatten gives the pixels row by row, [H, W, channels], as PIL's convert does: alpha is dropped, and grey is 0.299, 0.587
-// and 0.114 of red, green and blue. Of 16 bits the upper 8 are kept.
+// flatten gives the pixels row by row, [H, W, channels], as PIL's convert does: alpha is dropped, and grey is 0.299,
+// 0.587 and 0.114 of red, green and blue. Of 16 bits the upper 8 are kept.
 func flatten(img image.Image, channels int) []byte {
 	b := img.Bounds()
 	w, h := b.Dx(), b.Dy()
@@ -129,9 +130,10 @@ func flatten(img image.Image, channels int) []byte {
 	return out
 }
 
-// chroma gives a plane of colour differences its full size, row by row. Where a JPEG has only one for two pixels beside each
-// other, or for two by two, the values between are interpolated as libjpeg does it: a sample's own pixel gets three quarters
-// of it and a quarter of its neighbour, in either direction (jdsample.c, h2v1_fancy_upsample and h2v2_fancy_upsample).
+// chroma gives a plane of colour differences its full size, row by row. Where a JPEG has only one for two pixels beside
+// each other, or for two by two, the values between are interpolated as libjpeg does it: a sample's own pixel gets
+// three quarters of it and a quarter of its neighbour, in either direction (jdsample.c, h2v1_fancy_upsample and
+// h2v2_fancy_upsample).
 func chroma(img *image.YCbCr, plane []byte) []byte {
 	w, h := img.Rect.Dx(), img.Rect.Dy()
 	out := make([]byte, w*h)
@@ -179,8 +181,8 @@ func chroma(img *image.YCbCr, plane []byte) []byte {
 	return out
 }
 
-// weights of the inputs that make up some outputs of a resampled line: output i is Σ by[i][k]·input[from[i]+k], in units of
-// 2^−precision.
+// weights of the inputs that make up some outputs of a resampled line: output i is Σ by[i][k]·input[from[i]+k], in
+// units of 2^−precision.
 type weights struct {
 	from []int
 	by   [][]int32
@@ -189,8 +191,8 @@ type weights struct {
 // precision is PIL's: 8 bits for the value, 2 for sums to overflow into.
 const precision = 32 - 8 - 2
 
-// bilinear gives the weights by which a line of in pixels is resampled to out, for n outputs from first on: a triangle as
-// wide as two outputs, or two inputs when enlarging (Pillow, src/libImaging/Resample.c, precompute_coeffs).
+// bilinear gives the weights by which a line of in pixels is resampled to out, for n outputs from first on: a triangle
+// as wide as two outputs, or two inputs when enlarging (Pillow, src/libImaging/Resample.c, precompute_coeffs).
 func bilinear(in, out, first, n int) (w weights) {
 	scale := float64(in) / float64(out)
 	support := max(1, scale)
@@ -211,8 +213,8 @@ func bilinear(in, out, first, n int) (w weights) {
 	return w
 }
 
-// resample applies weights to the columns and then to the rows of an image [height, width, channels], with a rounding to 8
-// bits between.
+// resample applies weights to the columns and then to the rows of an image [height, width, channels], with a rounding
+// to 8 bits between.
 func resample(pixels []byte, width, channels int, x, y weights) []byte {
 	round := func(sum int32) byte { return byte(min(255, max(0, sum>>precision))) }
 	top, bottom := y.from[0], 0

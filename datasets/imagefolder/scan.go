@@ -18,7 +18,8 @@ import (
 	"sync/atomic"
 )
 
-// decoding is the version of what pixels are made of a picture. It changes when the code changes in a way that changes them.
+// decoding is the version of what pixels are made of a picture. It changes when the code changes in a way that changes
+// them.
 const decoding = 1
 
 // Folder is a folder of pictures that has been looked through, every byte of it, but not decoded.
@@ -46,8 +47,8 @@ type picture struct {
 	bad    string // why it cannot be read; empty: nothing is known against it
 }
 
-// Scan lists the pictures of a folder, reads them, and looks at their headers. Class names are sorted; those of train and of
-// val or test must agree, and every class needs a picture.
+// Scan lists the pictures of a folder, reads them, and looks at their headers. Class names are sorted; those of train
+// and of val or test must agree, and every class needs a picture.
 func Scan(ctx context.Context, s Spec) (*Folder, error) {
 	f := &Folder{Spec: s}
 	fail := func(err error) (*Folder, error) { return nil, fmt.Errorf("data %q: %w", s, err) }
@@ -74,13 +75,16 @@ func Scan(ctx context.Context, s Spec) (*Folder, error) {
 		return fail(err)
 	}
 	if len(f.Classes) < 2 {
-		return fail(fmt.Errorf("%s has one class folder, %q; a network needs two classes to tell apart", filepath.Join(s.Dir, "train"), f.Classes[0]))
+		return fail(fmt.Errorf("%s has one class folder, %q; a network needs two classes to tell apart",
+			filepath.Join(s.Dir, "train"), f.Classes[0]))
 	}
 	if err := f.read(ctx); err != nil {
 		return fail(err)
 	}
 	for _, part := range [][]picture{f.pictures[:f.Train], f.pictures[f.Train:]} {
-		slices.SortFunc(part, func(a, b picture) int { return cmp.Or(cmp.Compare(a.order, b.order), cmp.Compare(a.path, b.path)) })
+		slices.SortFunc(part, func(a, b picture) int {
+			return cmp.Or(cmp.Compare(a.order, b.order), cmp.Compare(a.path, b.path))
+		})
 	}
 	f.Shape = []int{s.Size, s.Size, f.Spec.Channels}
 	f.Hash = f.hash()
@@ -134,8 +138,8 @@ func (f *Folder) list(split string) (classes []string, err error) {
 			return nil, err
 		}
 		if len(f.pictures) == before {
-			return nil, fmt.Errorf("the class folder %s has no pictures (.jpg, .jpeg, .png), %d other files; remove it from all splits "+
-				"or put pictures there", filepath.Join(root, class), f.Ignored-others)
+			return nil, fmt.Errorf("the class folder %s has no pictures (.jpg, .jpeg, .png), %d other files; "+
+				"remove it from all splits or put pictures there", filepath.Join(root, class), f.Ignored-others)
 		}
 	}
 	return classes, nil
@@ -293,7 +297,8 @@ func bare(err error) error {
 func (f *Folder) hash() string {
 	h := sha256.New()
 	s := f.Spec
-	fmt.Fprintf(h, "directions image folder %d\nsize=%d resize=%d channels=%d test=%s\n", decoding, s.Size, s.Resize, s.Channels, s.Test)
+	fmt.Fprintf(h, "directions image folder %d\nsize=%d resize=%d channels=%d test=%s\n",
+		decoding, s.Size, s.Resize, s.Channels, s.Test)
 	for _, c := range f.Classes {
 		fmt.Fprintf(h, "class %q\n", c)
 	}

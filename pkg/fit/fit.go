@@ -34,6 +34,9 @@ type Epoch struct {
 	Loss     float64   `json:"loss"`
 	Accuracy float64   `json:"accuracy"`
 	Measured *Measured `json:"measured,omitempty"`
+	// AUC is that of Spec.Reliance after the epochs that it asks for; AUCHalfWidth how closely it is known, 0 if exactly.
+	AUC          *float64 `json:"auc,omitempty"`
+	AUCHalfWidth float64  `json:"auc_half_width,omitempty"`
 }
 
 // Measured is a network's performance on all of its data, in inference mode; losses in nats per example.
@@ -48,11 +51,15 @@ type Measured struct {
 type Result struct {
 	Weights map[string]nets.Array
 	History []Epoch
+	Best    int     // epoch after which the weights were so, if it is not the last one (Spec.Reliance.Patience); else 0
 	Seconds float64 // spent training, over all sessions
 }
 
-// Final is the last measurement of the history.
+// Final is the last measurement of the history, or that of epoch Best.
 func (r Result) Final() Measured {
+	if r.Best > 0 {
+		return *r.History[r.Best-1].Measured
+	}
 	for _, e := range slices.Backward(r.History) {
 		if e.Measured != nil {
 			return *e.Measured
@@ -96,6 +103,9 @@ func Train(ctx context.Context, b *backend.Backend, net nets.Net, train, test da
 			return Result{}, fmt.Errorf("training: %w", err)
 		}
 	}
+	if spec.Reliance.Patience > 0 && opt.Dir == "" {
+		return Result{}, errors.New("training: reliance has patience, but there is no folder to keep the best weights in (Options.Dir)")
+	}
 	t, err := newTrainer(b, net, train, test, spec, opt)
 	if err != nil {
 		return Result{}, err
@@ -131,6 +141,10 @@ func (t *trainer) run(ctx context.Context) (Result, error) {
 		if t.opt.Advance != nil {
 			t.opt.Advance(1)
 		}
+	}
+	if epoch, _ := best(t.history); t.spec.Reliance.Patience > 0 && epoch > 0 && epoch < len(t.history) {
+		weights, err := t.takeBest(epoch)
+		return Result{Weights: weights, History: t.history, Best: epoch, Seconds: t.seconds()}, err
 	}
 	weights, err := nets.FromStore(t.store, t.params)
 	if err != nil {
@@ -232,6 +246,11 @@ func (t *trainer) done() bool {
 	if last < 0 {
 		return false
 	}
+	if patience := t.spec.Reliance.Patience; patience > 0 {
+		if _, since := best(t.history); since >= patience {
+			return true
+		}
+	}
 	m := t.history[last].Measured
 	return len(t.history) >= t.spec.Epochs || t.spec.StopAt > 0 && m != nil && m.TrainAccuracy >= t.spec.StopAt
 }
@@ -264,7 +283,8 @@ func (t *trainer) epoch(ctx context.Context) error {
 	keep := slices.Contains(t.spec.Checkpoints, e.Epoch)
 	// Near its goal a training is measured after every epoch: the running accuracy lags behind the true one.
 	near := t.spec.StopAt > 0 && e.Accuracy >= t.spec.StopAt-0.02
-	if near || keep || e.Epoch%t.spec.Evaluate == 0 || e.Epoch == t.spec.Epochs {
+	follow := t.spec.Reliance.Every > 0 && (e.Epoch%t.spec.Reliance.Every == 0 || e.Epoch == t.spec.Epochs)
+	if near || keep || follow || e.Epoch%t.spec.Evaluate == 0 || e.Epoch == t.spec.Epochs {
 		m, err := t.measure(ctx)
 		if errors.Is(err, probe.ErrNotFinite) { // the epoch's last update did it
 			return fmt.Errorf("training: %w by step %d (epoch %d, learning rate %g): lower lr", ErrDiverged, t.step, e.Epoch, e.LR)
@@ -274,8 +294,20 @@ func (t *trainer) epoch(ctx context.Context) error {
 		}
 		e.Measured = &m
 	}
+	if follow {
+		auc, half, err := t.reliance(ctx)
+		if err != nil {
+			return fmt.Errorf("training: reliance after epoch %d: %w", e.Epoch, err)
+		}
+		e.AUC, e.AUCHalfWidth = &auc, half
+	}
 	if keep {
 		if err := t.checkpoint(e.Epoch); err != nil {
+			return err
+		}
+	}
+	if follow && t.spec.Reliance.Patience > 0 {
+		if err := t.keepBest(append(slices.Clip(t.history), e)); err != nil {
 			return err
 		}
 	}

@@ -23,6 +23,8 @@ type Spec struct {
 	InitSeed    uint64  `json:"init_seed"`    // of the initial weights
 	OrderSeed   uint64  `json:"order_seed"`   // of the order of examples
 	DropoutSeed uint64  `json:"dropout_seed"` // of what dropout drops
+
+	Reliance Reliance `json:"reliance,omitzero"` // measure the AUC of a cumulative ablation during training; default: not
 }
 
 // WithDefaults fills in what is zero.
@@ -48,6 +50,7 @@ func (s Spec) WithDefaults() Spec {
 	if s.Evaluate == 0 {
 		s.Evaluate = 10
 	}
+	s.Reliance = s.Reliance.withDefaults()
 	s.Checkpoints = slices.Clone(s.Checkpoints)
 	slices.Sort(s.Checkpoints)
 	s.Checkpoints = slices.Compact(s.Checkpoints)
@@ -86,7 +89,7 @@ func (s Spec) Check() error {
 	case len(s.Checkpoints) > 0 && (s.Checkpoints[0] < 0 || s.Checkpoints[len(s.Checkpoints)-1] > s.Epochs):
 		return bad("checkpoints", s.Checkpoints, fmt.Sprintf("epochs between 0 and %d", s.Epochs))
 	}
-	return nil
+	return s.Reliance.check()
 }
 
 // lr is the learning rate of a step, counted from 0, of total.

@@ -20,6 +20,18 @@ import (
 // AnalysisVersion enters the key of every analysis. It changes when the code changes in a way that changes results.
 const AnalysisVersion = 1
 
+// momentsVersion enters the keys of those that rest on means or s.d. of units over the training set. With 2, sums over the
+// positions of feature maps round less: they had been off by up to 1 % in pure Go, 0.02 % on XLA.
+const momentsVersion = 2
+
+// clamping is the request of an ablation, for its key.
+func clamping(to unit.Target, request ...any) []any {
+	if to.Kind == unit.KindMean || to.Kind == unit.KindElementMean {
+		return append(request, momentsVersion)
+	}
+	return request
+}
+
 // On says which examples a network is analysed on. The zero value is the paper's: all training examples, with the labels
 // the network was trained on.
 type On struct {
@@ -125,7 +137,7 @@ func (l *Lab) Ablate(ctx context.Context, r *Run, on On, spec ablate.Spec) (abla
 	}
 	spec, on = spec.WithDefaults(), on.withDefaults()
 	config := map[string]any{"run": r.Spec, "on": on, "ablate": spec}
-	return compute(ctx, l, r, "ablation", []any{on, spec}, config,
+	return compute(ctx, l, r, "ablation", clamping(spec.To, on, spec), config,
 		func(old *ablate.Result, save func(ablate.Result) error) (ablate.Result, error) {
 			p, prepare, err := l.ablated(ctx, r, on, spec.To, sitesOf(spec))
 			if err != nil {
@@ -167,7 +179,7 @@ func (l *Lab) Single(ctx context.Context, r *Run, on On, spec ablate.SingleSpec)
 	}
 	spec, on = spec.WithDefaults(), on.withDefaults()
 	config := map[string]any{"run": r.Spec, "on": on, "single": spec}
-	return compute(ctx, l, r, "impacts", []any{on, spec}, config,
+	return compute(ctx, l, r, "impacts", clamping(spec.To, on, spec), config,
 		func(old *ablate.Impacts, save func(ablate.Impacts) error) (ablate.Impacts, error) {
 			p, prepare, err := l.ablated(ctx, r, on, spec.To, spec.Sites)
 			if err != nil {
@@ -242,7 +254,7 @@ func (l *Lab) Noise(ctx context.Context, r *Run, on On, spec noise.Spec) (noise.
 	}
 	spec, on = spec.WithDefaults(), on.withDefaults()
 	config := map[string]any{"run": r.Spec, "on": on, "noise": spec}
-	return compute(ctx, l, r, "noise", []any{on, spec}, config,
+	return compute(ctx, l, r, "noise", []any{on, spec, momentsVersion}, config,
 		func(old *noise.Result, save func(noise.Result) error) (noise.Result, error) {
 			started := time.Now()
 			moments, err := l.trainingMoments(ctx, r, on, spec.Sites)

@@ -31,7 +31,7 @@ func (l *Lab) Checkpoint(r *Run, epoch int) (*Run, error) {
 	}
 	c := *r
 	c.Key, c.Name = key, fmt.Sprintf("%s@%d", r.Label(), epoch)
-	c.History, c.Final, c.file, c.Weights = slices.Clip(r.History[:epoch]), nil, nil, ""
+	c.History, c.Final, c.Best, c.file, c.Weights = slices.Clip(r.History[:epoch]), nil, 0, nil, ""
 	if epoch > 0 {
 		c.Final = r.History[epoch-1].Measured
 	}

@@ -4,11 +4,13 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-ea9a9d67/directions/pkg/ablate"
+	"github.com/seed-ea9a9d67/directions/pkg/corrupt"
 	"github.com/seed-ea9a9d67/directions/pkg/fit"
 )
 
@@ -57,4 +59,34 @@ func TestCheckpoint(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, text[:len(text)-1], 0o644))
 	_, err = l.Checkpoint(run, 2)
 	require.ErrorContains(t, err, "checkpoint of epoch 2 of run net")
+}
+
+// The AUC that training followed is in the history, in the store and out of it, and decides which weights are kept.
+func TestRelianceIsKept(t *testing.T) {
+	ctx := context.Background()
+	l, _ := open(t, t.TempDir(), Options{})
+	spec := Spec{Data: "mnist10k", Examples: 100, Net: "mlp:8", Corrupt: corrupt.Spec{Fraction: 1}, Fit: fit.Spec{Epochs: 30, Batch: 10,
+		Reliance: fit.Reliance{Every: 2, Orders: 2, Points: 4, Patience: 2}}}
+	run, err := l.Train(ctx, spec, "followed")
+	require.NoError(t, err)
+	again, err := l.Train(ctx, spec, "")
+	require.NoError(t, err)
+	require.Equal(t, run.History, again.History)
+	require.Equal(t, []any{run.Best, run.Final, run.Arrays}, []any{again.Best, again.Final, again.Arrays})
+	require.NotNil(t, run.History[1].AUC)
+	require.Nil(t, run.History[2].AUC)
+	at := run.Best
+	if at == 0 {
+		at = len(run.History)
+	}
+	require.Equal(t, *run.History[at-1].Measured, *run.Final)
+	a, err := l.Ablate(ctx, run, On{}, ablate.Spec{Orders: 2, Points: 4})
+	require.NoError(t, err)
+	require.Equal(t, a.AUC, *run.History[at-1].AUC)
+
+	var text strings.Builder
+	require.NoError(t, WriteHistory(&text, run.History))
+	require.True(t, strings.HasPrefix(text.String(), "epoch,lr,loss,accuracy,train_loss,train_accuracy,test_loss,test_accuracy,auc,auc_half_width\n"))
+	_, err = ReadHistory(strings.NewReader("epoch,lr,loss,accuracy,train_loss,train_accuracy,test_loss,test_accuracy,auc\n"))
+	require.ErrorContains(t, err, "of which the last two may be missing")
 }

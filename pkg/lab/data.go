@@ -139,7 +139,8 @@ func (l *Lab) pictures(ctx context.Context, name string) (*datasets.Set, error) 
 		for _, u := range unreadable {
 			lines = append(lines, "\n  "+u.Path+": "+u.Reason)
 		}
-		l.Note("%s: %d pictures cannot be read and are left out (the option strict refuses them):%s", f.Spec.Dir, len(lines), strings.Join(lines, ""))
+		l.Note("%s: %d pictures cannot be read and are left out (the option strict refuses them):%s",
+			f.Spec.Dir, len(lines), strings.Join(lines, ""))
 	}
 	return set, nil
 }
@@ -155,7 +156,8 @@ func canonical(data string) string {
 // sameData reports a folder of pictures that is not any more as it was when a run was made.
 func (r *Run) sameData(hash string) error {
 	if r.Data != hash {
-		return fmt.Errorf("run %s: the pictures of %s have changed since it was made; put them back, or train or import it anew", r.Label(), r.Spec.Data)
+		return fmt.Errorf("run %s: the pictures of %s have changed since it was made; put them back, or train or import it anew",
+			r.Label(), r.Spec.Data)
 	}
 	return nil
 }

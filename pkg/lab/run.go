@@ -110,6 +110,7 @@ type Run struct {
 	Machine  string            `json:"machine,omitempty"`
 	Seconds  float64           `json:"seconds"` // spent training
 	Final    *fit.Measured     `json:"final,omitempty"`
+	Best     int               `json:"best,omitempty"` // epoch that the weights are of, if not the last; see fit.Reliance
 	Weights  string            `json:"weights_sha256"`
 
 	History []fit.Epoch           `json:"-"`
@@ -345,16 +346,28 @@ func (l *Lab) Find(name string) (*Run, error) {
 	return nil, fmt.Errorf("%d runs have keys that begin with %q; give more digits", len(found), name)
 }
 
-var historyColumns = []string{"epoch", "lr", "loss", "accuracy", "train_loss", "train_accuracy", "test_loss", "test_accuracy"}
+// The last two are there only if the AUC was followed (fit.Reliance).
+var historyColumns = []string{"epoch", "lr", "loss", "accuracy", "train_loss", "train_accuracy", "test_loss", "test_accuracy",
+	"auc", "auc_half_width"}
 
-// WriteHistory writes a training history as CSV; epochs that were not measured leave the last four columns empty.
+const plainColumns = 8
+
+// WriteHistory writes a training history as CSV; epochs that were not measured leave the columns of both
+// splits empty. If the AUC was followed, there are two more, empty where it was not measured.
 func WriteHistory(w io.Writer, history []fit.Epoch) error {
 	c := csv.NewWriter(w)
-	if err := c.Write(historyColumns); err != nil {
+	columns := plainColumns
+	if slices.ContainsFunc(history, func(e fit.Epoch) bool { return e.AUC != nil }) {
+		columns = len(historyColumns)
+	}
+	if err := c.Write(historyColumns[:columns]); err != nil {
 		return err
 	}
 	for _, e := range history {
-		row := []string{strconv.Itoa(e.Epoch), number(e.LR), number(e.Loss), number(e.Accuracy), "", "", "", ""}
+		row := append([]string{strconv.Itoa(e.Epoch), number(e.LR), number(e.Loss), number(e.Accuracy)}, make([]string, columns-4)...)
+		if e.AUC != nil {
+			copy(row[plainColumns:], []string{number(*e.AUC), number(e.AUCHalfWidth)})
+		}
 		if m := e.Measured; m != nil {
 			copy(row[4:], []string{number(m.TrainLoss), number(m.TrainAccuracy), number(m.TestLoss), number(m.TestAccuracy)})
 		}
@@ -374,19 +387,19 @@ func ReadHistory(r io.Reader) ([]fit.Epoch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", historyFile, err)
 	}
-	if len(rows) == 0 || !slices.Equal(rows[0], historyColumns) {
-		return nil, fmt.Errorf("%s does not have the columns %v", historyFile, historyColumns)
+	if len(rows) == 0 || !slices.Equal(rows[0], historyColumns) && !slices.Equal(rows[0], historyColumns[:plainColumns]) {
+		return nil, fmt.Errorf("%s does not have the columns %v, of which the last two may be missing", historyFile, historyColumns)
 	}
 	var history []fit.Epoch
 	for i, row := range rows[1:] {
 		if row[0] != strconv.Itoa(i+1) {
 			return nil, fmt.Errorf("%s, line %d: epoch is %q, expected %d", historyFile, i+2, row[0], i+1)
 		}
-		measured := strings.Join(row[4:], "") != ""
-		var x [8]float64
+		measured, followed := strings.Join(row[4:plainColumns], "") != "", strings.Join(row[plainColumns:], "") != ""
+		var x [10]float64
 		for k, field := range row {
-			if k >= 4 && !measured {
-				break
+			if k >= 4 && k < plainColumns && !measured || k >= plainColumns && !followed {
+				continue
 			}
 			if x[k], err = strconv.ParseFloat(field, 64); err != nil {
 				return nil, fmt.Errorf("%s, line %d: %s: %w", historyFile, i+2, historyColumns[k], err)
@@ -395,6 +408,9 @@ func ReadHistory(r io.Reader) ([]fit.Epoch, error) {
 		e := fit.Epoch{Epoch: i + 1, LR: x[1], Loss: x[2], Accuracy: x[3]}
 		if measured {
 			e.Measured = &fit.Measured{TrainLoss: x[4], TrainAccuracy: x[5], TestLoss: x[6], TestAccuracy: x[7]}
+		}
+		if followed {
+			e.AUC, e.AUCHalfWidth = &x[8], x[9]
 		}
 		history = append(history, e)
 	}
@@ -420,6 +436,15 @@ func (r *Run) Table() result.Table {
 	add("labels corrupted (fraction)", r.Spec.Corrupt.Fraction)
 	if len(r.History) > 0 {
 		add("epochs", len(r.History))
+	}
+	if r.Best > 0 {
+		add("weights are those after epoch", r.Best)
+	}
+	for i := len(r.History) - 1; i >= 0; i-- {
+		if e := r.History[i]; e.AUC != nil && (r.Best == 0 || e.Epoch == r.Best) {
+			add(fmt.Sprintf("AUC of cumulative ablation, followed in training (epoch %d)", e.Epoch), *e.AUC)
+			break
+		}
 	}
 	if m := r.Final; m != nil {
 		add("train accuracy (fraction, on its own labels)", m.TrainAccuracy)

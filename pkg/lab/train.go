@@ -87,7 +87,11 @@ func (l *Lab) train(ctx context.Context, spec Spec, key, name string) (*Run, err
 		},
 		Note: func(text string) { l.Note("%s: %s", title, text) },
 		OnEpoch: func(e fit.Epoch) error {
-			meter.Note(fmt.Sprintf("loss %.4f, accuracy %.4f", e.Loss, e.Accuracy))
+			text := fmt.Sprintf("loss %.4f, accuracy %.4f", e.Loss, e.Accuracy)
+			if e.AUC != nil {
+				text += fmt.Sprintf(", AUC %.4f", *e.AUC)
+			}
+			meter.Note(text)
 			return nil
 		},
 	})
@@ -97,7 +101,7 @@ func (l *Lab) train(ctx context.Context, spec Spec, key, name string) (*Run, err
 	final := res.Final()
 	r := &Run{
 		Key: key, Name: name, Spec: spec, Data: set.Hash, Backend: b.Kind, Versions: result.Versions(), Machine: result.Machine(),
-		Seconds: res.Seconds, Final: &final, History: res.History, Arrays: res.Weights,
+		Seconds: res.Seconds, Final: &final, Best: res.Best, History: res.History, Arrays: res.Weights,
 	}
 	return r, l.saveRun(r, labels)
 }

@@ -197,8 +197,8 @@ func (n *network) strip(from map[string]*node) error {
 			return nil
 		}
 	case "Sigmoid":
-		return fmt.Errorf("its output comes from a Sigmoid, so the classes are separate yes-or-no questions, for which there is no "+
-			"cross-entropy over classes; to take the input of the Sigmoid as logits, give --output %s", d.in[0])
+		return fmt.Errorf("its output comes from a Sigmoid, so the classes are separate yes-or-no questions, for which "+
+			"there is no cross-entropy over classes; to take the input of the Sigmoid as logits, give --output %s", d.in[0])
 	}
 	n.doubt = !slices.Contains([]string{"Gemm", "MatMul", "Add", "Conv", "Flatten", "Reshape", "Squeeze", "GlobalAveragePool",
 		"ReduceMean", "BatchNormalization", "Mul"}, d.op)
@@ -293,8 +293,8 @@ func (n *network) findInput() error {
 		return fmt.Errorf("its input %q is of %s; export the model with a float32 input", n.input.name, kindName(n.input.kind))
 	}
 	if !n.input.known || len(n.input.shape) < 2 || len(n.input.shape) > 4 {
-		return fmt.Errorf("its input %q has shape %s; images are [batch, channels, height, width], [batch, height, width, channels], "+
-			"[batch, height, width] or [batch, pixels]", n.input.name, Dims(n.input.shape))
+		return fmt.Errorf("its input %q has shape %s; images are [batch, channels, height, width], "+
+			"[batch, height, width, channels], [batch, height, width] or [batch, pixels]", n.input.name, Dims(n.input.shape))
 	}
 	if n.input.shape[0] > 0 {
 		n.fixed = n.input.shape[0]

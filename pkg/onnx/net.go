@@ -62,7 +62,8 @@ func (m *Model) Net(image []int, classes int) (nets.Net, error) {
 		m.fits[fmt.Sprint(image)] = f
 	}
 	if got := product(f.logits); got != classes {
-		return nets.Net{}, fmt.Errorf("the network tells %d classes apart (its output is [batch, %d]), the data set has %d", got, got, classes)
+		return nets.Net{}, fmt.Errorf("the network tells %d classes apart (its output is [batch, %d]), the data set has %d",
+			got, got, classes)
 	}
 	if len(f.sites) == 0 {
 		return nets.Net{}, errors.New("the network has no hidden units: nothing lies between its input and its logits")
@@ -88,8 +89,8 @@ func (m *Model) Inspect(image []int) (Info, error) {
 			return info, err
 		}
 	} else if slices.Contains(sample, -1) {
-		return info, fmt.Errorf("its input %q has shape %s, so the shapes of its tensors depend on the images; say which: --data NAME",
-			m.input.name, Dims(m.input.shape))
+		return info, fmt.Errorf("its input %q has shape %s, so the shapes of its tensors depend on the images; "+
+			"say which: --data NAME", m.input.name, Dims(m.input.shape))
 	}
 	if layout == "" && len(sample) == 3 {
 		switch { // a guess, for the axis of the units of what comes before the first convolution
@@ -261,7 +262,9 @@ func (m *Model) sketch(layout string, sample []int) (*fitted, error) {
 
 // shapes builds the network for so many examples, and returns the shapes of the named tensors. same has those that are only
 // another name of one before.
-func (m *Model) shapes(examples int, sample []int, names []string) (found map[string]shapes.Shape, same map[string]bool, err error) {
+func (m *Model) shapes(examples int, sample []int, names []string) (
+	found map[string]shapes.Shape, same map[string]bool, err error,
+) {
 	backend, err := engine()
 	if err != nil {
 		return nil, nil, err
@@ -414,7 +417,9 @@ func (f *fitted) try() error {
 	run := func(x []float32) (logits [][]float32, err error) {
 		n := len(x) / product(f.sample)
 		err = try(func() error {
-			exec, err := model.NewExec(backend, store, func(scope *model.Scope, x *graph.Node) *graph.Node { return f.logitsOf(scope, x) })
+			exec, err := model.NewExec(backend, store, func(scope *model.Scope, x *graph.Node) *graph.Node {
+				return f.logitsOf(scope, x)
+			})
 			if err != nil {
 				return err
 			}
@@ -472,8 +477,9 @@ func (f *fitted) try() error {
 	for e, row := range some {
 		for i, y := range row {
 			if d := math.Abs(float64(y - all[e][i])); !(d <= 1e-3*(1+math.Abs(float64(y)))) {
-				return fmt.Errorf("the file is made for batches of %d, and an image among %d gives another answer (%v) than among %d (%v); "+
-					"export it with a batch of any size (in PyTorch, dynamic_shapes or dynamic_axes)", f.fixed, examples, all[e][i], f.fixed, y)
+				return fmt.Errorf("the file is made for batches of %d, and an image among %d gives another answer (%v) than "+
+					"among %d (%v); export it with a batch of any size (in PyTorch, dynamic_shapes or dynamic_axes)",
+					f.fixed, examples, all[e][i], f.fixed, y)
 			}
 		}
 	}

@@ -220,3 +220,29 @@ func TestFilterNorms(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"act", "swish"}, net.Default)
 }
+
+// Windows that reach over the edge, of pixels 0 … 15 in rows of four; what is outside counts for nothing.
+func TestPoolingRoundedUp(t *testing.T) {
+	image := make([]float32, 16)
+	for i := range image {
+		image[i] = float32(i)
+	}
+	pick := floatTensor("w", []float32{1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1}, 4, 3) // the first, second and last of four
+	for _, c := range []struct {
+		op   string
+		want []float32
+	}{
+		{"MaxPool", []float32{10, 11, 15}},
+		{"AveragePool", []float32{5, 6.5, 12.5}}, // of 9, 6 and 4 pixels
+	} {
+		m := on(t, built(17, []*node{
+			op(c.op, "p", "x").with(integers("kernel_shape", 3, 3), integers("strides", 2, 2), integer("ceil_mode", 1)),
+			op("Flatten", "f", "p"), op("MatMul", "y", "f", "w"),
+		}, pick), []int{-1, 1, 4, 4}, Options{})
+		require.Equal(t, [][]float32{c.want}, evaluate(t, m, image, 1, 4, 4, 1), c.op)
+	}
+	// Without strides, windows move by one.
+	m := on(t, built(17, []*node{op("MaxPool", "p", "x").with(integers("kernel_shape", 4, 3)), op("Relu", "r", "p"), op("Flatten", "f", "r"),
+		op("MatMul", "y", "f", "v")}, floatTensor("v", []float32{1, 0, 0, 0, 1, 1}, 2, 3)), []int{-1, 1, 4, 4}, Options{})
+	require.Equal(t, [][]float32{{14, 15, 15}}, evaluate(t, m, image, 1, 4, 4, 1))
+}

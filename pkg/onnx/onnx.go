@@ -57,7 +57,8 @@ func ParseOptions(s string) (Options, error) {
 		}
 	}
 	if kind != "onnx" || s != o.String() {
-		return o, fmt.Errorf("net %q is not of the form onnx:unit-axis=N,layout=nchw,output=NAME, each part of which may be left out", s)
+		return o, fmt.Errorf("net %q is not of the form onnx:unit-axis=N,layout=nchw,output=NAME, each part of which may be "+
+			"left out", s)
 	}
 	return o, o.check()
 }
@@ -67,7 +68,8 @@ func (o Options) check() error {
 		return fmt.Errorf("unit axis %d: allowed are 1, 2, 3, and -1 for the last (axis 0 is the batch)", o.UnitAxis)
 	}
 	if o.Layout != "" && o.Layout != "nchw" && o.Layout != "nhwc" {
-		return fmt.Errorf("layout %q is not one of nchw (channels first, as PyTorch has it), nhwc (channels last, as Keras has it)", o.Layout)
+		return fmt.Errorf("layout %q is not one of nchw (channels first, as PyTorch has it), nhwc (channels last, as Keras "+
+			"has it)", o.Layout)
 	}
 	return nil
 }
@@ -147,7 +149,8 @@ func (f *file) inline(folder string) (found bool, err error) {
 		}
 		found = true
 		if !filepath.IsLocal(x.location) {
-			return true, fmt.Errorf("the data of tensor %q is said to be in %q, which is not in the folder of the file", t.name, x.location)
+			return true, fmt.Errorf("the data of tensor %q is said to be in %q, which is not in the folder of the file",
+				t.name, x.location)
 		}
 		data, ok := files[x.location]
 		if !ok {
@@ -157,8 +160,8 @@ func (f *file) inline(folder string) (found bool, err error) {
 			files[x.location] = data
 		}
 		if x.offset > int64(len(data)) || x.length > int64(len(data))-x.offset {
-			return true, fmt.Errorf("the data of tensor %q should be %d bytes at %d of %s, which has %d: it is cut short, or that of another model",
-				t.name, x.length, x.offset, x.location, len(data))
+			return true, fmt.Errorf("the data of tensor %q should be %d bytes at %d of %s, which has %d: it is cut short, "+
+				"or that of another model", t.name, x.length, x.offset, x.location, len(data))
 		}
 		t.raw = data[x.offset:]
 		if x.length >= 0 {

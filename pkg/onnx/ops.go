@@ -118,7 +118,8 @@ func (w *rewriter) node(d *node) ([]*node, error) {
 		d.in = d.in[:len(d.in)-1]
 	}
 	if len(d.in) < r.least || len(d.in) > r.most || d.in[0] == "" || len(d.out) == 0 || d.out[0] == "" {
-		return nil, fmt.Errorf("%s has inputs %q and outputs %q; it takes %d to %d inputs and gives a result", d, d.in, d.out, r.least, r.most)
+		return nil, fmt.Errorf("%s has inputs %q and outputs %q; it takes %d to %d inputs and gives a result",
+			d, d.in, d.out, r.least, r.most)
 	}
 	for _, in := range d.in {
 		if t := w.consts[in]; t != nil && t.strings {
@@ -485,7 +486,8 @@ func (w *rewriter) spatial(d *node, i int) (int64, error) {
 		shape = w.input.shape
 	}
 	if len(shape) < i+3 || shape[i+2] < 1 {
-		return 0, fmt.Errorf("the file does not have the shape of %q; run onnx.shape_inference on it, or give explicit pads", d.in[0])
+		return 0, fmt.Errorf("the file does not have the shape of %q; run onnx.shape_inference on it, or give explicit pads",
+			d.in[0])
 	}
 	return int64(shape[i+2]), nil
 }
@@ -535,8 +537,8 @@ func fixPool(w *rewriter, d *node) ([]*node, error) {
 	var before []*node
 	if d.int("count_include_pad", 0) != 0 && slices.Max(x.pads) > 0 {
 		zeros := make([]int64, 2)
-		pad := &node{op: "Pad", in: []string{d.in[0], w.integers(slices.Concat(zeros, x.pads[:n], zeros, x.pads[n:])...), w.scalar(0)},
-			out: []string{w.fresh()}}
+		around := w.integers(slices.Concat(zeros, x.pads[:n], zeros, x.pads[n:])...)
+		pad := &node{op: "Pad", in: []string{d.in[0], around, w.scalar(0)}, out: []string{w.fresh()}}
 		before = append(before, pad)
 		d.in = []string{pad.out[0]}
 		d.setInts("pads", make([]int64, 2*n))

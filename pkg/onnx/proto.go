@@ -97,7 +97,8 @@ var kinds = map[int64]struct {
 	bytes int64
 }{
 	1: {"float32", 4}, 2: {"uint8", 1}, 3: {"int8", 1}, 4: {"uint16", 2}, 5: {"int16", 2}, 6: {"int32", 4}, 7: {"int64", 8},
-	8: {"string", 0}, 9: {"bool", 1}, 10: {"float16", 2}, 11: {"float64", 8}, 12: {"uint32", 4}, 13: {"uint64", 8}, 16: {"bfloat16", 2},
+	8: {"string", 0}, 9: {"bool", 1}, 10: {"float16", 2}, 11: {"float64", 8}, 12: {"uint32", 4},
+	13: {"uint64", 8}, 16: {"bfloat16", 2},
 }
 
 func kindName(kind int64) string {
@@ -386,7 +387,8 @@ func decodeTensor(b []byte) (*tensor, error) {
 	}
 	kind, ok := kinds[t.kind]
 	if !ok {
-		return nil, fmt.Errorf("tensor %q has elements of %s, which is not supported; export the model in float32", t.name, kindName(t.kind))
+		return nil, fmt.Errorf("tensor %q has elements of %s, which is not supported; export the model in float32",
+			t.name, kindName(t.kind))
 	}
 	if t.kind == kindString {
 		t.strings = true

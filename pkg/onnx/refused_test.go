@@ -3,8 +3,10 @@ package onnx
 import (
 	"encoding/binary"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -26,8 +28,6 @@ func (d *node) with(attrs ...attr) *node {
 
 func integer(name string, x int64) attr         { return attr{name: name, kind: attrInt, i: x} }
 func integers(name string, x ...int64) attr     { return attr{name: name, kind: attrInts, is: x} }
-func single(name string, x float32) attr        { return attr{name: name, kind: attrFloat, f: x} }
-func words(name, s string) attr                 { return attr{name: name, kind: attrString, s: []byte(s)} }
 func weight(name string, dims ...int64) *tensor { return filled(name, 0.5, dims...) }
 
 func filled(name string, x float32, dims ...int64) *tensor {
@@ -71,35 +71,60 @@ func TestRefused(t *testing.T) {
 	}{
 		"cycle": {built(17, after(op("Add", "a", "x", "b"), op("Relu", "b", "a")), w),
 			`Add that gives "a" depends on its own result: the graph has a cycle`},
-		"a tensor renamed to itself":  {built(17, after(op("Identity", "b", "a"), op("Identity", "a", "b")), w), "depends on itself"},
-		"missing initializer":         {built(17, after(op("Relu", "a", "x"))), `MatMul that gives "y" reads "w", which no operation gives`},
-		"the same result twice":       {built(17, after(op("Relu", "a", "x"), op("Tanh", "a", "x")), w), `two operations give a tensor called "a"`},
-		"size that lies":              {built(17, dense("x"), lies), `tensor "w": shape [4 3] of float32 takes 48 bytes, the file has 44`},
-		"huge":                        {built(17, dense("x"), huge), `tensor "w": shape [2147483648 2147483648 2147483648] is not possible`},
-		"NaN":                         {built(17, dense("x"), nan), `initializer "w", element 7 is NaN; weights must be finite`},
-		"float16":                     {built(17, dense("x"), half), "cannot be built"},
-		"unsupported":                 {built(17, after(op("LRN", "a", "x")), w), `LRN that gives "a": the operation is not supported; run onnxsim`},
-		"of another domain":           {built(17, after(&node{op: "FusedConv", domain: "com.microsoft", in: []string{"x"}, out: []string{"a"}}), w), `com.microsoft.FusedConv that gives "a": the operation is not supported`},
-		"a tree":                      {built(17, []*node{{op: "TreeEnsembleClassifier", domain: "ai.onnx.ml", in: []string{"x"}, out: []string{"l", "y"}}}), "an ensemble of trees has no hidden units"},
-		"attribute":                   {built(17, after(op("Relu", "a", "x").with(integer("slope", 2))), w), `Relu that gives "a": the attribute slope is not supported`},
-		"batch norm in training mode": {built(17, after(training.with(integer("training_mode", 1))), w, weight("s", 1)), "it is in training mode; export the model for inference (in PyTorch, model.eval() first)"},
+		"a tensor renamed to itself": {built(17, after(op("Identity", "b", "a"), op("Identity", "a", "b")), w),
+			"depends on itself"},
+		"missing initializer": {built(17, after(op("Relu", "a", "x"))),
+			`MatMul that gives "y" reads "w", which no operation gives`},
+		"the same result twice": {built(17, after(op("Relu", "a", "x"), op("Tanh", "a", "x")), w),
+			`two operations give a tensor called "a"`},
+		"size that lies": {built(17, dense("x"), lies),
+			`tensor "w": shape [4 3] of float32 takes 48 bytes, the file has 44`},
+		"huge": {built(17, dense("x"), huge),
+			`tensor "w": shape [2147483648 2147483648 2147483648] is not possible`},
+		"NaN": {built(17, dense("x"), nan),
+			`initializer "w", element 7 is NaN; weights must be finite`},
+		"float16": {built(17, dense("x"), half), "cannot be built"},
+		"unsupported": {built(17, after(op("LRN", "a", "x")), w),
+			`LRN that gives "a": the operation is not supported; run onnxsim`},
+		"of another domain": {built(17, after(&node{op: "FusedConv", domain: "com.microsoft", in: []string{"x"}, out: []string{"a"}}), w),
+			`com.microsoft.FusedConv that gives "a": the operation is not supported`},
+		"a tree": {built(17, []*node{{op: "TreeEnsembleClassifier", domain: "ai.onnx.ml", in: []string{"x"}, out: []string{"l", "y"}}}),
+			"an ensemble of trees has no hidden units"},
+		"attribute": {built(17, after(op("Relu", "a", "x").with(integer("slope", 2))), w),
+			`Relu that gives "a": the attribute slope is not supported`},
+		"batch norm in training mode": {built(17, after(training.with(integer("training_mode", 1))), w, weight("s", 1)),
+			"it is in training mode; export the model for inference (in PyTorch, model.eval() first)"},
 		"dropout in training mode": {built(17, after(op("Dropout", "a", "x", "r", "m")), w, weight("r"),
 			&tensor{name: "m", kind: 9, raw: []byte{1}}), "is in training mode"},
-		"sigmoid":             {built(17, []*node{op("Flatten", "f", "x"), op("MatMul", "z", "f", "w"), op("Sigmoid", "y", "z")}, w), "give --output z"},
-		"an output of pixels": {built(17, []*node{op("MatMul", "y", "x", "w")}, weight("w", 2, 3)), "its logits for 2 images have shape [2 1 2 3]"},
-		"no hidden units":     {built(17, []*node{op("Concat", "y", "x", "x", "x").with(integer("axis", 1))}), "its logits for 2 images have shape [2 3 2 2]"},
-		"classes":             {built(17, dense("x"), weight("w", 4, 5)), "tells 5 classes apart (its output is [batch, 5]), the data set has 3"},
-		"constant too big":    {built(17, after(op("ConstantOfShape", "c", "n"), op("Add", "a", "x", "c")), w, intTensor("n", 1<<20, 1<<20)), "the shape [1048576 1048576] is not supported"},
-		"grows":               {built(17, append(doubling(40), after(op("Add", "a", "x", name("c", 40)))...), w, intTensor(name("i", 0), 1, 1, 1, 1)), "a constant of more than"},
-		"padding too big":     {built(17, after(op("Pad", "a", "x", "p")), w, intTensor("p", 0, 0, 0, 0, 0, 0, 1<<40, 0)), "pads [0 0 0 0 0 0 1099511627776 0] are not supported"},
-		"tensor too big":      {built(17, after(op("Expand", "b", "x", "n"), op("ReduceMean", "a", "b").with(integers("axes", 1), integer("keepdims", 1))), w, intTensor("n", 1, 1<<30, 2, 2)), "is too large"},
-		"no inputs":           {built(17, after(op("Relu", "b"), op("Add", "a", "x", "b")), w), `Relu that gives "b" has inputs []`},
-		"no input at all":     {built(17, after(op("Relu", "a")), w), "the output depends on the inputs []; a classifier of images has one"},
-		"window":              {built(17, after(op("MaxPool", "a", "x").with(integers("kernel_shape", 0, 2))), w), "a window of [0 2]"},
-		"negative pads":       {built(17, after(op("MaxPool", "a", "x").with(integers("kernel_shape", 2, 2), integers("pads", -1, 0, 0, 0))), w), "pads [-1 0 0 0] are not supported"},
-		"opset":               {built(6, dense("x"), w), "its operator set is version 6; 7 to 30 can be read"},
-		"softmax of before":   {built(11, after(op("Softmax", "a", "x").with(integer("axis", 3))), w), "in opset 11 it flattens its input"},
-		"axis":                {built(17, after(op("Transpose", "a", "x").with(integers("perm", 0, 1, 2, 9))), w), "cannot be built"},
+		"sigmoid": {built(17, []*node{op("Flatten", "f", "x"), op("MatMul", "z", "f", "w"), op("Sigmoid", "y", "z")}, w),
+			"give --output z"},
+		"an output of pixels": {built(17, []*node{op("MatMul", "y", "x", "w")}, weight("w", 2, 3)),
+			"its logits for 2 images have shape [2 1 2 3]"},
+		"no hidden units": {built(17, []*node{op("Concat", "y", "x", "x", "x").with(integer("axis", 1))}),
+			"its logits for 2 images have shape [2 3 2 2]"},
+		"classes": {built(17, dense("x"), weight("w", 4, 5)),
+			"tells 5 classes apart (its output is [batch, 5]), the data set has 3"},
+		"constant too big": {built(17, after(op("ConstantOfShape", "c", "n"), op("Add", "a", "x", "c")), w, intTensor("n", 1<<20, 1<<20)),
+			"the shape [1048576 1048576] is not supported"},
+		"grows": {built(17, append(doubling(40), after(op("Add", "a", "x", name("c", 40)))...), w, intTensor(name("i", 0), 1, 1, 1, 1)),
+			"a constant of more than"},
+		"padding too big": {built(17, after(op("Pad", "a", "x", "p")), w, intTensor("p", 0, 0, 0, 0, 0, 0, 1<<40, 0)),
+			"pads [0 0 0 0 0 0 1099511627776 0] are not supported"},
+		"tensor too big": {built(17, after(op("Expand", "b", "x", "n"), op("ReduceMean", "a", "b").with(integers("axes", 1), integer("keepdims", 1))), w, intTensor("n", 1, 1<<30, 2, 2)),
+			"is too large"},
+		"no inputs": {built(17, after(op("Relu", "b"), op("Add", "a", "x", "b")), w),
+			`Relu that gives "b" has inputs []`},
+		"no input at all": {built(17, after(op("Relu", "a")), w),
+			"the output depends on the inputs []; a classifier of images has one"},
+		"window": {built(17, after(op("MaxPool", "a", "x").with(integers("kernel_shape", 0, 2))), w),
+			"a window of [0 2]"},
+		"negative pads": {built(17, after(op("MaxPool", "a", "x").with(integers("kernel_shape", 2, 2), integers("pads", -1, 0, 0, 0))), w),
+			"pads [-1 0 0 0] are not supported"},
+		"opset": {built(6, dense("x"), w), "its operator set is version 6; 7 to 30 can be read"},
+		"softmax of before": {built(11, after(op("Softmax", "a", "x").with(integer("axis", 3))), w),
+			"in opset 11 it flattens its input"},
+		"axis": {built(17, after(op("Transpose", "a", "x").with(integers("perm", 0, 1, 2, 9))), w),
+			"cannot be built"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.ErrorContains(t, refused(c.f.encode(), Options{}), c.says)
@@ -209,6 +234,30 @@ func TestOptions(t *testing.T) {
 		_, err := ParseOptions(s)
 		require.ErrorContains(t, err, says, s)
 	}
+}
+
+// A few bytes changed are an error or a network, and never a panic; FuzzRead looks further.
+func TestDamaged(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.onnx")
+	require.NoError(t, err)
+	rng := rand.New(rand.NewPCG(1, 2))
+	failed := 0
+	for _, path := range files {
+		data, err := ReadFile(path)
+		require.NoError(t, err)
+		for range 20 {
+			damaged := slices.Clone(data)
+			for range 1 + rng.IntN(3) {
+				damaged[rng.IntN(len(damaged))] = byte(rng.IntN(256))
+			}
+			if m, err := Read(damaged, Options{}); err != nil {
+				failed++
+			} else if _, err := m.Net([]int{8, 8, 3}, 4); err != nil {
+				failed++
+			}
+		}
+	}
+	require.Greater(t, failed, 50)
 }
 
 func FuzzRead(f *testing.F) {

@@ -40,6 +40,9 @@ func (n *network) unitAxes(shapes map[string][]int, input int) map[string]int {
 func (n *network) unitAxis(d *node, axes map[string]int, shapes map[string][]int) int {
 	in, out := shapes[d.in[0]], shapes[d.out[0]]
 	axis := axes[d.in[0]]
+	if d.source != "" {
+		return axes[d.source]
+	}
 	switch d.op {
 	case "Conv", "BatchNormalization", "MaxPool", "AveragePool", "GlobalAveragePool":
 		return 1

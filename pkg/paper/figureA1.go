@@ -65,7 +65,8 @@ func computeA1(ctx context.Context, l *lab.Lab, p plan) (*Result, error) {
 	s := p.Spec.(specA1)
 	r := &Result{Manifest: result.Manifest{Inputs: map[string]string{}}}
 	r.Table = result.Table{Title: "area under the cumulative ablation curve, training images", Columns: []result.Axis{
-		{Name: "network"}, {Name: "feature maps clamped to"}, {Name: "train accuracy", Unit: "fraction"}, {Name: "AUC", Unit: "fraction"},
+		{Name: "network"}, {Name: "feature maps clamped to"}, {Name: "train accuracy", Unit: "fraction"},
+		{Name: "AUC", Unit: "fraction"},
 		{Name: "s.d. of AUC over orderings", Unit: "fraction"}, {Name: "AUC / accuracy unablated"},
 	}}
 	runs, err := trainAll(ctx, l, s.Networks)

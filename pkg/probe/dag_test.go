@@ -507,6 +507,25 @@ func TestRoundingIsNoChange(t *testing.T) {
 	}
 }
 
+// A million equal activations: their mean is what they are, up to a few roundings, and they have no spread.
+func TestMomentsOfManyEqualActivations(t *testing.T) {
+	net := nets.Net{Name: "constant", Image: []int{32, 32, 1}, Classes: 2, Graph: func(scope *model.Scope, x *graph.Node) *graph.Node {
+		y := graph.Add(graph.MulScalar(x, 0), graph.ExpandLeftToRank(
+			scope.VariableWithShape("bias", shapes.Make(dtypes.Float32, 2)).NodeValue(x.Graph()), 4))
+		return graph.ReduceMean(tap.Point(y, "maps"), 1, 2)
+	}}
+	weights := map[string]nets.Array{"bias": {Shape: []int{2}, Data: []float32{0.1, 1234.567}}}
+	p, err := New(open(t), net, weights, images(1000, net, 1), Options{})
+	require.NoError(t, err)
+	defer p.Close()
+	got, err := p.Moments(context.Background())
+	require.NoError(t, err)
+	for u, x := range weights["bias"].Data {
+		require.InEpsilon(t, float64(x), got["maps"].Mean[u], 2e-7)
+		require.Less(t, got["maps"].SD[u], 1e-4*float64(x))
+	}
+}
+
 func TestGivenElementMeans(t *testing.T) {
 	p := skipProbe(t, 12, Options{Verify: -1})
 	defer p.Close()

@@ -7,8 +7,8 @@ import (
 )
 
 // differences is the graph that counts which activations x (Float32)[chunk, …, units] differ from a value
-// (Float32)[units] or […, units]: positions by unit and example (Float32)[units, chunk]; the same, but of those that count as
-// changed; and of these by unit over the examples that count (Float32)[units]. Exact up to 2^24 positions.
+// (Float32)[units] or […, units]: positions by unit and example (Float32)[units, chunk]; the same, but of those that
+// count as changed; and of these by unit over the examples that count (Float32)[units]. Exact up to 2^24 positions.
 func differences(l layout) graphFunc {
 	return func(_ *model.Scope, in []*graph.Node) []*graph.Node {
 		x, value, near, counts := in[0], in[1], in[2], in[3]
@@ -29,8 +29,8 @@ func differences(l layout) graphFunc {
 	}
 }
 
-// differences counts, on the chunk, the activations of the first edited site that differ from what its units are clamped to,
-// as the graph does: by unit and example if asked for, and by unit.
+// differences counts, on the chunk, the activations of the first edited site that differ from what its units are
+// clamped to, as the graph does: by unit and example if asked for, and by unit.
 func (r *running) differences(each bool) (differ, changed, byUnit []float32, err error) {
 	counts := r.now.counts()
 	out, err := call(r.pass.differ, r.frontier[r.first], r.value, r.near, counts)

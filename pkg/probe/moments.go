@@ -50,23 +50,21 @@ func (p *Probe) momentsLocked(ctx context.Context, sites []string) (map[string]M
 		for _, s := range p.sites {
 			x := r.Node(s.Name)
 			dims := x.Shape().Dimensions
-			weight := counts // [chunk] → x's shape
-			for weight.Rank() < len(dims) {
-				weight = graph.InsertAxes(weight, -1)
-			}
-			weight = graph.BroadcastToDims(weight, dims...)
-			axes := make([]int, len(dims)-1)
-			positions := 1
-			for i := range axes {
-				axes[i] = i
-				if i > 0 {
-					positions *= dims[i]
-				}
+			units := dims[len(dims)-1]
+			positions := x.Shape().Size() / dims[0] / units
+			// By example first: a sum of a million equal numbers in one go is wrong by a hundredth in float32.
+			sum := func(x *graph.Node) *graph.Node { // → [units]
+				each := graph.ReduceSum(graph.Reshape(x, dims[0], positions, units), 1)
+				weight := graph.BroadcastToDims(graph.InsertAxes(counts, -1), dims[0], units)
+				return graph.ReduceSum(graph.Mul(each, weight), 0)
 			}
 			count := graph.MulScalar(graph.ReduceAllSum(counts), float64(positions))
-			mean := graph.Div(graph.ReduceSum(graph.Mul(x, weight), axes...), count)
+			mean := graph.Div(sum(x), count)
 			d := graph.Sub(x, graph.BroadcastToDims(graph.ExpandLeftToRank(mean, len(dims)), dims...))
-			out = append(out, mean, graph.ReduceSum(graph.Mul(graph.Mul(d, d), weight), axes...))
+			// What rounding left out of the mean.
+			rest := graph.Div(sum(d), count)
+			squares := graph.Sub(sum(graph.Mul(d, d)), graph.Mul(graph.Mul(rest, rest), count))
+			out = append(out, graph.Add(mean, rest), graph.Max(squares, graph.ZerosLike(squares)))
 		}
 		return out
 	}, func(seen []int32, flat [][]float32) error {

@@ -16,9 +16,13 @@ import (
 // layout is which inputs describe to a graph what sets of edits do at a site. A mask (Bool)[widen, units] and values
 // (Float32)[widen, units] come first, always.
 type layout struct {
-	means    bool // some units are clamped to means: how far from its value an activation counts as equal (Float32)[widen, units]
-	elements bool // at feature maps: which units are clamped element by element (Bool)[widen, units], to what, and how far from that counts as equal, (Float32)[…, units] each
-	noise    bool // s.d. (Float32)[widen, units] and draws (Float32)[1 or widen, chunk, …, units]
+	// Some units are clamped to means: how far from its value an activation counts as equal (Float32)[widen, units].
+	means bool
+	// At feature maps: which units are clamped element by element (Bool)[widen, units], to what, and how far from that
+	// counts as equal, (Float32)[…, units] each.
+	elements bool
+	// S.d. (Float32)[widen, units] and draws (Float32)[1 or widen, chunk, …, units].
+	noise bool
 }
 
 // add takes in what an edit needs.
@@ -111,10 +115,12 @@ func editWide(x *graph.Node, l layout, in []*graph.Node) (y, changed *graph.Node
 	return y, countTrue(graph.GreaterThan(graph.Abs(graph.Sub(x, y)), graph.Reshape(slack, flat...)))
 }
 
-// inputs gives the graph inputs that describe what the sets of block do at one site, in the layout editWide reads; noise
-// needs draws. A block shorter than widen, or −1 in place of a set, is filled up with empty sets. own are those of them that the
-// caller is to free.
-func (p *Probe) inputs(site string, l layout, widen int, sets [][]unit.Edit, block []int, draws *tensors.Tensor) (all, own []*tensors.Tensor) {
+// inputs gives the graph inputs that describe what the sets of block do at one site, in the layout editWide reads;
+// noise needs draws. A block shorter than widen, or −1 in place of a set, is filled up with empty sets. own are those
+// of them that the caller is to free.
+func (p *Probe) inputs(site string, l layout, widen int, sets [][]unit.Edit, block []int, draws *tensors.Tensor) (
+	all, own []*tensors.Tensor,
+) {
 	s, _ := unit.Find(p.sites, site)
 	l = l.at(s)
 	n := s.Units()
@@ -229,8 +235,8 @@ func (p *Probe) target(to unit.Target, s unit.Site) (value, near []float32) {
 }
 
 // slack is how far from the means of a site an activation counts as equal: a mean is known up to rounding only, and so
-// is an activation that is the same on all examples. That is 1e-5 of the mean, and 1e-6 of the site's largest, below which sums
-// over the site do not resolve it.
+// is an activation that is the same on all examples. That is 1e-5 of the mean, and 1e-6 of the site's largest, below
+// which sums over the site do not resolve it.
 func slack(means []float64) []float32 {
 	largest := 0.0
 	for _, x := range means {
@@ -257,8 +263,8 @@ func (p *Probe) onDevice(to unit.Target, site string) (value, near *tensors.Tens
 	return tensors.FromFlatDataAndDimensions(v, dims...), tensors.FromFlatDataAndDimensions(n, dims...)
 }
 
-// elementsOnDevice are a site's element means and how far from them counts as equal, kept for all calls. Zeros stand for
-// means that nobody asked for.
+// elementsOnDevice are a site's element means and how far from them counts as equal, kept for all calls. Zeros stand
+// for means that nobody asked for.
 func (p *Probe) elementsOnDevice(s unit.Site) []*tensors.Tensor {
 	if ts := p.elementTensors[s.Name]; ts != nil {
 		return ts
@@ -342,8 +348,8 @@ func (p *Probe) elementMean(s unit.Site) []float64 {
 }
 
 // ElementMeans measures the mean of every single activation of the named sites (none: all sites) over all examples: by
-// site, in the order of Site.Shape, units last. Where a unit is one activation, that is its mean by Moments. Chunks are summed
-// on the device and joined in float64; memory does not grow with the number of examples.
+// site, in the order of Site.Shape, units last. Where a unit is one activation, that is its mean by Moments. Chunks are
+// summed on the device and joined in float64; memory does not grow with the number of examples.
 func (p *Probe) ElementMeans(ctx context.Context, sites ...string) (map[string][]float64, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -162,7 +162,7 @@ type Receipt struct {
 	Sets       int    `json:"sets"`       // sets of edits evaluated
 	Edits      int    `json:"edits"`      // edits in them
 	Examples   int    `json:"examples"`   // examples each set saw
-	Changed    int64  `json:"changed"`    // activations whose value an edit really changed, over all sets and examples; to a mean, by more than rounding
+	Changed    int64  `json:"changed"`    // activations an edit really changed (to a mean: by more than rounding), over all
 	NoEffect   int    `json:"no_effect"`  // sets that have edits but changed no activation at all
 	Ties       int    `json:"ties"`       // tied largest logits met
 	Checked    int    `json:"checked"`    // predictions recomputed on the plain path
