@@ -110,19 +110,11 @@ func compute5a(ctx context.Context, l *lab.Lab, p plan) (*Result, error) {
 	for k := range kinds {
 		kind := &kinds[k]
 		for i, spec := range kind.specs {
-			run, err := l.Train(ctx, spec, "")
-			if err != nil {
-				return nil, err
-			}
-			a, err := l.Ablate(ctx, run, s.On, s.Ablate)
-			if err != nil {
-				return nil, err
-			}
-			part(&r.Manifest, run.Backend, run.Seconds)
-			part(&r.Manifest, a.Receipt.Backend, a.Seconds.Total)
 			name := name5a(dropouts[i], kind.permuted)
-			r.Manifest.Inputs["network, dropout "+name] = run.Key
-			r.Manifest.Inputs["data set "+run.Spec.Data] = run.Data
+			run, a, err := ablated(ctx, l, &r.Manifest, "network, dropout "+name, spec, s.On, s.Ablate)
+			if err != nil {
+				return nil, err
+			}
 			runs, kind.found = append(runs, run), append(kind.found, a)
 			r.Curves = append(r.Curves, a.Curve(name))
 			_, sd := stat.MeanSD(a.AUCs)

@@ -82,11 +82,8 @@ func compute5b(ctx context.Context, l *lab.Lab, p plan) (*Result, error) {
 	for k := range kinds {
 		kind := &kinds[k]
 		for i, spec := range kind.specs {
-			run, err := l.Train(ctx, spec, "")
-			if err != nil {
-				return nil, err
-			}
-			train, err := l.Ablate(ctx, run, s.On, s.Ablate)
+			name := fmt.Sprintf("network %d %s batch normalization", i+1, kind.name)
+			run, train, err := ablated(ctx, l, &r.Manifest, name, spec, s.On, s.Ablate)
 			if err != nil {
 				return nil, err
 			}
@@ -94,10 +91,7 @@ func compute5b(ctx context.Context, l *lab.Lab, p plan) (*Result, error) {
 			if err != nil {
 				return nil, err
 			}
-			part(&r.Manifest, run.Backend, run.Seconds)
-			part(&r.Manifest, train.Receipt.Backend, train.Seconds.Total+test.Seconds.Total)
-			r.Manifest.Inputs[fmt.Sprintf("network %d %s batch normalization", i+1, kind.name)] = run.Key
-			r.Manifest.Inputs["data set "+run.Spec.Data] = run.Data
+			part(&r.Manifest, test.Receipt.Backend, test.Seconds.Total)
 			runs, kind.train = append(runs, run), append(kind.train, train)
 			_, sd := stat.MeanSD(train.AUCs)
 			r.Table.Rows = append(r.Table.Rows, []any{kind.name, i + 1, run.Final.TrainAccuracy, run.Final.TestAccuracy,

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seed-ea9a9d67/directions/pkg/ablate"
 	"github.com/seed-ea9a9d67/directions/pkg/corrupt"
 	"github.com/seed-ea9a9d67/directions/pkg/figure"
 	"github.com/seed-ea9a9d67/directions/pkg/fit"
@@ -93,6 +94,24 @@ func trainAll(ctx context.Context, l *lab.Lab, specs []lab.Spec) ([]*lab.Run, er
 		runs = append(runs, r)
 	}
 	return runs, nil
+}
+
+// ablated trains or loads a network and ablates it. Both go into a figure's manifest, the network under a name.
+func ablated(ctx context.Context, l *lab.Lab, m *result.Manifest, name string, spec lab.Spec, on lab.On, a ablate.Spec) (
+	*lab.Run, ablate.Result, error,
+) {
+	run, err := l.Train(ctx, spec, "")
+	if err != nil {
+		return nil, ablate.Result{}, err
+	}
+	found, err := l.Ablate(ctx, run, on, a)
+	if err != nil {
+		return nil, ablate.Result{}, err
+	}
+	part(m, run.Backend, run.Seconds)
+	part(m, found.Receipt.Backend, found.Seconds.Total)
+	m.Inputs[name], m.Inputs["data set "+run.Spec.Data] = run.Key, run.Data
+	return run, found, nil
 }
 
 // inputs lists networks and data for the manifest; networks are told apart by their corruption.
