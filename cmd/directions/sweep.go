@@ -47,6 +47,15 @@ func newSweep(a *app) *cobra.Command {
 	return c
 }
 
+// sweep opens the lab and the sweep that SPEC names.
+func (a *app) sweep(name string) (*sweep.Sweep, error) {
+	l, err := a.open()
+	if err != nil {
+		return nil, err
+	}
+	return openSweep(l, name)
+}
+
 // openSweep finds the sweep that SPEC names.
 func openSweep(l *lab.Lab, name string) (*sweep.Sweep, error) {
 	ending := strings.ToLower(filepath.Ext(name))
@@ -238,11 +247,7 @@ func newSweepWork(a *app) *cobra.Command {
 					a.memory = max(given/4, 1)
 				}
 			}
-			l, err := a.open()
-			if err != nil {
-				return err
-			}
-			s, err := openSweep(l, args[0])
+			s, err := a.sweep(args[0])
 			if err != nil {
 				return err
 			}
@@ -265,11 +270,7 @@ func newSweepStatus(a *app) *cobra.Command {
 		Short: "How far a sweep is, who works on what, and what went wrong",
 		Args:  one(specArgument),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			l, err := a.open()
-			if err != nil {
-				return err
-			}
-			s, err := openSweep(l, args[0])
+			s, err := a.sweep(args[0])
 			if err != nil {
 				return err
 			}
@@ -346,11 +347,7 @@ func newSweepMissing(a *app) *cobra.Command {
 		Short: "List the networks that have no row yet, one a line: number, key, what sets it apart",
 		Args:  one(specArgument),
 		RunE: func(_ *cobra.Command, args []string) error {
-			l, err := a.open()
-			if err != nil {
-				return err
-			}
-			s, err := openSweep(l, args[0])
+			s, err := a.sweep(args[0])
 			if err != nil {
 				return err
 			}
@@ -374,11 +371,7 @@ func newSweepRetry(a *app) *cobra.Command {
 		Short: "Forget what networks failed with, so that run computes them again",
 		Args:  one(specArgument),
 		RunE: func(_ *cobra.Command, args []string) error {
-			l, err := a.open()
-			if err != nil {
-				return err
-			}
-			s, err := openSweep(l, args[0])
+			s, err := a.sweep(args[0])
 			if err != nil {
 				return err
 			}
@@ -412,11 +405,7 @@ func newSweepExport(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			l, err := a.open()
-			if err != nil {
-				return err
-			}
-			s, err := openSweep(l, args[0])
+			s, err := a.sweep(args[0])
 			if err != nil {
 				return err
 			}
