@@ -71,9 +71,9 @@ func dropoutNet(preset, data string) (lab.Spec, []string, error) {
 		s.Fit = fit.Spec{Optimizer: "adam", Batch: 50, Epochs: 100, Evaluate: 50}
 		narrowing = []string{"256 instead of 2,048 units a layer", "500 training images", "100 epochs, of Adam"}
 	case "quick":
-		s.Examples = 10000
+		s.Examples = 5000
 		s.Fit = fit.Spec{Optimizer: "adam", LR: 0.0005, Schedule: "cosine", Batch: 100, Epochs: 100, Evaluate: 10}
-		narrowing = []string{"10,000 training images", "100 epochs, of Adam with a cosine schedule, instead of 5,000"}
+		narrowing = []string{"5,000 training images", "100 epochs, of Adam with a cosine schedule, instead of 5,000"}
 	case "paper":
 		s.Fit = fit.Spec{LR: 0.1, Batch: 128, Epochs: 5000, Evaluate: 50}
 	default:
