@@ -82,6 +82,8 @@ func newTrain(a *app) *cobra.Command {
 	f.IntVar(&spec.Fit.Batch, "batch", 0, "examples per step (default 128)")
 	f.IntVar(&spec.Fit.Epochs, "epochs", 0, "at most so many epochs (default 100)")
 	f.Float64Var(&spec.Fit.Dropout, "dropout", 0, "probability of dropping a hidden unit in training")
+	f.Float64Var(&spec.Fit.SelectivityAlpha, "selectivity-alpha", 0, "minimize cross-entropy - A x class selectivity of the hidden layers: negative numbers\n"+
+		"discourage selectivity, positive ones encourage it")
 	f.Float64Var(&spec.Fit.StopAt, "stop-at", 0, "end once this training accuracy is reached (default never)")
 	f.IntVar(&spec.Fit.Evaluate, "evaluate", 0, "measure both splits every N epochs (default 10)")
 	f.IntSliceVar(&spec.Fit.Checkpoints, "checkpoints", nil, "epochs after which the weights are kept")

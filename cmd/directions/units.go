@@ -17,7 +17,7 @@ import (
 func newUnits(a *app) *cobra.Command {
 	t := &target{}
 	spec := selectivity.Spec{}
-	parquetFile, noImpact := "", false
+	parquetFile, noImpact, overTraining := "", false, false
 	c := &cobra.Command{
 		Use:   "units RUN",
 		Short: "Each unit: how selective it is for classes, what it tells about them, what ablating it does",
@@ -26,10 +26,13 @@ func newUnits(a *app) *cobra.Command {
 			"Feature maps are averaged over positions. A field is empty where a unit has no such number: dead units have no\n" +
 			"selectivity, nor has a unit that is negative on some example. CSV, Parquet and JSON (a list of records) open in pandas,\n" +
 			"polars and DuckDB as they are. Without a file, the main columns are printed.\n" +
+			"With --over-training, one row for each layer (and all) at each checkpoint of RUN: quartiles of class selectivity, dead\n" +
+			"units, and the mean change of loss and accuracy when one unit is ablated.\n" +
 			"RUN is a name or key (directions runs list), a .safetensors file with PyTorch's names and layout,\n" +
 			"or an .onnx file with a classifier.",
 		Example: "  directions units resnet --split test --parquet units.parquet\n" +
-			"  directions units half --sites fc1 --no-impact --bins 50 --csv -",
+			"  directions units half --sites fc1 --no-impact --bins 50 --csv -\n" +
+			"  directions units early --over-training --png early.png",
 		Args: one(runArgument),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			toStdout := 0
@@ -42,8 +45,16 @@ func newUnits(a *app) *cobra.Command {
 				return errors.New("standard output (-) can take one of --csv, --parquet and --json; give the others a file")
 			}
 			if err := cmp.Or(positive(cmd, "bins", "permutations", "top"), writable("--json", t.json),
-				writable("--csv", t.csv), writable("--parquet", parquetFile)); err != nil {
+				writable("--csv", t.csv), writable("--parquet", parquetFile), writable("--png", t.png)); err != nil {
 				return err
+			}
+			if t.png != "" && !overTraining {
+				return errors.New("--png draws what --over-training measures; `directions unit` draws one unit")
+			}
+			if t.png != "" {
+				if _, err := picture(t.png); err != nil {
+					return fmt.Errorf("--png: %w", err)
+				}
 			}
 			if err := spec.Check(); err != nil {
 				return fmt.Errorf("units: %w", err)
@@ -52,6 +63,26 @@ func newUnits(a *app) *cobra.Command {
 			l, r, err := t.open(a, args[0])
 			if err != nil {
 				return err
+			}
+			if overTraining {
+				course, err := l.Course(cmd.Context(), r, t.on, spec, !noImpact)
+				if err != nil {
+					return err
+				}
+				if t.png != "" {
+					fig, err := course.Figure()
+					if err != nil {
+						return err
+					}
+					if err := drawing(t.png, fig); err != nil {
+						return err
+					}
+				}
+				if t.csv == "" && parquetFile == "" && t.json == "" && t.png == "" {
+					fmt.Print(course.Table().Text())
+					return nil
+				}
+				return t.records(course.Rows, parquetFile)
 			}
 			u, err := l.Units(cmd.Context(), r, t.on, spec, !noImpact)
 			if err != nil {
@@ -68,21 +99,7 @@ func newUnits(a *app) *cobra.Command {
 				fmt.Print(mainColumns(u.Table, r.Label(), u.Selectivity.Dead).Text())
 				return nil
 			}
-			for _, file := range []struct {
-				path  string
-				write func(io.Writer) error
-			}{
-				{t.csv, u.Table.WriteRecordsCSV}, {t.json, u.Table.WriteRecords},
-				{parquetFile, func(w io.Writer) error { return parquet.Write(w, u.Table) }},
-			} {
-				if file.path == "" {
-					continue
-				}
-				if err := output(file.path, file.write); err != nil {
-					return err
-				}
-			}
-			return nil
+			return t.records(u.Table, parquetFile)
 		},
 	}
 	f := c.Flags()
@@ -91,6 +108,8 @@ func newUnits(a *app) *cobra.Command {
 	f.StringVar(&t.csv, "csv", "", "write the table as CSV to FILE (- for standard output)")
 	f.StringVar(&parquetFile, "parquet", "", "write the table as Parquet to FILE (- for standard output)")
 	f.StringVar(&t.json, "json", "", "write the table as a JSON list of records to FILE (- for standard output)")
+	f.BoolVar(&overTraining, "over-training", false, "what becomes of the units over training: analyse the checkpoints that RUN kept (train --checkpoints)")
+	f.StringVar(&t.png, "png", "", "with --over-training, draw it into FILE (.png or .svg)")
 	f.BoolVar(&noImpact, "no-impact", false, "leave out what ablating each unit does")
 	f.IntVar(&spec.Bins, "bins", 0, "bins of activity, for mutual information and entropy (default 20)")
 	f.IntVar(&spec.Permutations, "permutations", 0, "of the labels, to correct mutual information (default 10)")
@@ -99,6 +118,25 @@ func newUnits(a *app) *cobra.Command {
 	f.Float64Var(&spec.Epsilon, "epsilon", 0, "added to the denominator of the selectivity index (later papers: 1e-7 or 1e-6)")
 	f.BoolVar(&spec.DeadZero, "dead-zero", false, "give dead units the selectivity 0, as some implementations do, instead of none")
 	return c
+}
+
+// records writes a table into the files that the flags name.
+func (t *target) records(table result.Table, parquetFile string) error {
+	for _, file := range []struct {
+		path  string
+		write func(io.Writer) error
+	}{
+		{t.csv, table.WriteRecordsCSV}, {t.json, table.WriteRecords},
+		{parquetFile, func(w io.Writer) error { return parquet.Write(w, table) }},
+	} {
+		if file.path == "" {
+			continue
+		}
+		if err := output(file.path, file.write); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // mainColumns is what of a table of units fits a terminal.

@@ -94,6 +94,52 @@ func TestUnits(t *testing.T) {
 	}
 }
 
+func TestUnitsOverTraining(t *testing.T) {
+	s := newShell(t)
+	s.ok("train", "--examples", "200", "--net", "mlp:12,8", "--epochs", "4", "--checkpoints", "0,1,4", "--selectivity-alpha", "-0.5", "--name", "net", "-q")
+	shown, _ := s.ok("runs", "show", "net")
+	require.Contains(t, shown, "class selectivity regularised, with α")
+	out, progress := s.ok("units", "net", "--over-training", "--examples", "100")
+	require.Contains(t, progress, "ablating single units of net@1: 2100 examples × edits")
+	require.Contains(t, out, "net over training, on 100 test examples")
+	out, progress = s.ok("units", "net", "--over-training", "--examples", "100", "--json", "-", "--png", "c.png", "--parquet", "c.parquet")
+	require.Empty(t, progress, "from the store")
+	type line struct {
+		Epoch       int64    `json:"epoch" parquet:"epoch,optional"`
+		Layer       string   `json:"layer" parquet:"layer,optional"`
+		Units       int64    `json:"units" parquet:"units,optional"`
+		Selectivity *float64 `json:"selectivity" parquet:"selectivity,optional"`
+		DeltaLoss   *float64 `json:"delta_loss" parquet:"delta_loss,optional"`
+		TestLoss    *float64 `json:"test_loss" parquet:"test_loss,optional"`
+	}
+	var rows []line
+	require.NoError(t, json.Unmarshal([]byte(out), &rows))
+	require.Len(t, rows, 9)
+	require.Equal(t, []any{int64(4), "all", int64(20)}, []any{rows[8].Epoch, rows[8].Layer, rows[8].Units})
+	require.Nil(t, rows[0].TestLoss)
+	require.NotNil(t, rows[8].TestLoss)
+	require.NotNil(t, rows[0].DeltaLoss)
+	file, err := os.ReadFile(s.path("c.parquet"))
+	require.NoError(t, err)
+	typed, err := parquet.Read[line](bytes.NewReader(file), int64(len(file)))
+	require.NoError(t, err)
+	require.Equal(t, rows, typed)
+	isPNG(t, s.path("c.png"))
+	alone, _ := s.ok("units", "net", "--over-training", "--examples", "100", "--no-impact", "--csv", "-", "--parquet", "alone.parquet")
+	require.True(t, strings.HasPrefix(alone, "epoch,layer,units,dead,selectivity_lower,"), alone)
+
+	s.ok("train", "--examples", "50", "--net", "mlp:3", "--epochs", "1", "--name", "none", "-q")
+	for want, args := range map[string][]string{
+		"run none kept no checkpoints":       {"none", "--over-training"},
+		"is itself the checkpoint of epoch ": {"net@1", "--over-training"},
+		"--png draws what --over-training":   {"net", "--png", "c.png"},
+		"must end in .png or .svg":           {"net", "--over-training", "--png", "c.jpg"},
+	} {
+		require.Contains(t, s.fails(append([]string{"units"}, args...)...), want)
+	}
+	require.Contains(t, s.fails("train", "--selectivity-alpha", "NaN"), "selectivity_alpha is NaN; allowed: a finite number")
+}
+
 func TestUnit(t *testing.T) {
 	s := newShell(t)
 	s.net()

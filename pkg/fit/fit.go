@@ -26,8 +26,8 @@ import (
 	"github.com/seed-ea9a9d67/directions/pkg/unit"
 )
 
-// Epoch is a line of the training history. Loss and Accuracy are means over the epoch's training batches, each batch
-// taken before its own update; Measured is there for the epochs after which the whole of both splits was evaluated.
+// Epoch is a line of the training history. Loss, which is cross-entropy whatever else the training minimizes, and Accuracy
+// are means over the epoch's training batches, each batch taken before its own update; Measured is there for the epochs after which the whole of both splits was evaluated.
 type Epoch struct {
 	Epoch    int       `json:"epoch"` // epochs done: the first line has 1
 	LR       float64   `json:"lr"`    // learning rate of the epoch's last step
@@ -188,6 +188,14 @@ func newTrainer(b *backend.Backend, net nets.Net, train, test datasets.Split, sp
 	weights, err := net.Init(b.Engine, spec.InitSeed)
 	if err != nil {
 		return nil, fmt.Errorf("training: %w", err)
+	}
+	if spec.SelectivityAlpha != 0 {
+		if sites, _, err := net.Sketch(b.Engine); err != nil {
+			return nil, fmt.Errorf("training: %w", err)
+		} else if len(sites) == 0 {
+			return nil, fmt.Errorf("training: selectivity_alpha is %v, but net %s names no activations (tap.Point) whose class "+
+				"selectivity there could be", spec.SelectivityAlpha, net.Name)
+		}
 	}
 	now := time.Now()
 	t := &trainer{backend: b, net: net, spec: spec, opt: opt, params: slices.Sorted(maps.Keys(weights)), n: train.Len(), began: now, saved: now}

@@ -79,7 +79,7 @@ func train(t *testing.T, ctx context.Context, spec Spec, opt Options) (Result, e
 	}
 	spec = spec.WithDefaults()
 	require.NoError(t, spec.Check())
-	id := fmt.Sprint(spec.Optimizer, spec.Momentum, spec.WeightDecay, spec.Batch, spec.Dropout, spec.DropoutSeed)
+	id := fmt.Sprint(spec.Optimizer, spec.Momentum, spec.WeightDecay, spec.Batch, spec.Dropout, spec.DropoutSeed, spec.SelectivityAlpha)
 	if trainers[id] == nil {
 		made, err := newTrainer(b, net, data, test, spec, Options{})
 		require.NoError(t, err)

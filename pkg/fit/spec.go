@@ -24,6 +24,11 @@ type Spec struct {
 	OrderSeed   uint64  `json:"order_seed"`   // of the order of examples
 	DropoutSeed uint64  `json:"dropout_seed"` // of what dropout drops
 
+	// SelectivityAlpha α makes the loss cross-entropy − α·SI, with SI the class selectivity of the hidden layers in the batch
+	// (Leavitt & Morcos, ICLR 2021): α < 0 discourages class selectivity, α > 0 encourages it. Default 0: cross-entropy alone.
+	// See selectivityIndex for what exactly SI is.
+	SelectivityAlpha float64 `json:"selectivity_alpha,omitempty"`
+
 	Reliance Reliance `json:"reliance,omitzero"` // measure the AUC of a cumulative ablation during training; default: not
 }
 
@@ -82,6 +87,8 @@ func (s Spec) Check() error {
 		return bad("epochs", s.Epochs, "at least 1")
 	case !finite(s.Dropout, 0, 1) || s.Dropout == 1:
 		return bad("dropout", s.Dropout, "0 ≤ dropout < 1")
+	case !finite(s.SelectivityAlpha, -math.MaxFloat32, math.MaxFloat32):
+		return bad("selectivity_alpha", s.SelectivityAlpha, "a finite number (< 0 discourages class selectivity, > 0 encourages it, 0: neither)")
 	case !finite(s.StopAt, 0, 1):
 		return bad("stop_at", s.StopAt, "an accuracy between 0 and 1 (0: never stop early)")
 	case s.Evaluate < 1:

@@ -21,6 +21,7 @@ func TestDefaults(t *testing.T) {
 	require.NoError(t, s.Check())
 	require.NoError(t, sgd().WithDefaults().Check())
 	require.NoError(t, adam().WithDefaults().Check())
+	require.NoError(t, Spec{SelectivityAlpha: -20}.WithDefaults().Check())
 }
 
 func TestCheckNamesFieldValueAndChoice(t *testing.T) {
@@ -46,6 +47,8 @@ func TestCheckNamesFieldValueAndChoice(t *testing.T) {
 		`dropout is NaN; allowed: 0 ≤ dropout < 1`:                            {Dropout: nan},
 		`stop_at is 1.5; allowed: an accuracy between 0 and 1 (0: never stop`: {StopAt: 1.5},
 		`stop_at is NaN; allowed: an accuracy between 0 and 1 (0: never stop`: {StopAt: nan},
+		`selectivity_alpha is NaN; allowed: a finite number (< 0 discourag`:   {SelectivityAlpha: nan},
+		`selectivity_alpha is -Inf; allowed: a finite number (< 0 discoura`:   {SelectivityAlpha: math.Inf(-1)},
 		`evaluate is -2; allowed: at least 1`:                                 {Evaluate: -2},
 		`checkpoints is [-1 3]; allowed: epochs between 0 and 100`:            {Checkpoints: []int{3, -1}},
 		`checkpoints is [7]; allowed: epochs between 0 and 6`:                 {Epochs: 6, Checkpoints: []int{7}},

@@ -57,8 +57,9 @@ func (s Spec) slots() []string {
 // (Int32)[room, batch], each step's learning rate (Float32)[room], the number of the first step (Int32), counted from 0
 // over the whole training, how many steps to take (Int32), and the sum of the losses so far (Float64). It updates the
 // parameters in the store, and returns how many steps it took (Int32), the new sum of the losses (Float64) and the number
-// of correct predictions (Int32) over all examples of these steps, each as it was before its step's update. It stops after
-// a step whose loss is not finite.
+// of correct predictions (Int32) over all examples of these steps, each as it was before its step's update. The loss that
+// is summed is cross-entropy, also where Spec.SelectivityAlpha adds to what is minimized. It stops after a step whose loss is
+// not finite.
 func newStep(t *trainer) (*model.Exec, error) {
 	exec, err := model.NewExec(t.backend.Engine, t.store, func(scope *model.Scope, in []*graph.Node) []*graph.Node {
 		g, store := in[0].Graph(), scope.Store()
@@ -127,17 +128,27 @@ func (t *trainer) oneStep(store *model.Store, in []*graph.Node) []*graph.Node {
 
 	x := net.Pixels(graph.Gather(images, ids)) // [batch, h, w, c]
 	y := graph.Gather(labels, ids)             // [batch]
-	if spec.Dropout > 0 {
+	own := graph.OneHot(y, net.Classes, dtypes.Float32)
+	var layers []*graph.Node // class selectivity of each
+	if spec.Dropout > 0 || spec.SelectivityAlpha != 0 {
 		r := tap.Recorder{Edit: func(site string, a *graph.Node) *graph.Node {
-			return spec.drop(a, spec.keep(site, a, number))
+			if spec.SelectivityAlpha != 0 {
+				layers = append(layers, graph.ReduceAllMean(selectivityIndex(a, own)))
+			}
+			if spec.Dropout > 0 {
+				a = spec.drop(a, spec.keep(site, a, number))
+			}
+			return a
 		}}
 		r.Attach(g)
 	}
 	store.SetTraining(g, true)
 	logits := net.Graph(store.RootScope(), x)
-	own := graph.OneHot(y, net.Classes, dtypes.Float32)
 	total := graph.Neg(graph.ReduceAllSum(graph.Mul(own, graph.LogSoftmax(logits, -1))))
 	mean := graph.DivScalar(total, float64(batch))
+	for _, s := range layers { // cross-entropy − α · the mean over layers
+		mean = graph.Sub(mean, graph.MulScalar(s, spec.SelectivityAlpha/float64(len(layers))))
+	}
 	variables := make([]*model.Variable, len(t.trained))
 	values := make([]*graph.Node, len(t.trained))
 	for i, name := range t.trained {

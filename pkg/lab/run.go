@@ -434,6 +434,9 @@ func (r *Run) Table() result.Table {
 		add("imported from", r.Source)
 	}
 	add("labels corrupted (fraction)", r.Spec.Corrupt.Fraction)
+	if alpha := r.Spec.Fit.SelectivityAlpha; alpha != 0 {
+		add("class selectivity regularised, with α", alpha)
+	}
 	if len(r.History) > 0 {
 		add("epochs", len(r.History))
 	}

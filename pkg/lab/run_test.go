@@ -153,6 +153,7 @@ func TestEqualNetworksHaveEqualKeys(t *testing.T) {
 		"batch":       func(s *Spec) { s.Fit.Batch = 11 },
 		"epochs":      func(s *Spec) { s.Fit.Epochs = 4 },
 		"dropout":     func(s *Spec) { s.Fit.Dropout = 0.2 },
+		"selectivity": func(s *Spec) { s.Fit.SelectivityAlpha = -1 },
 		"stop":        func(s *Spec) { s.Fit.StopAt = 0.9 },
 		"evaluate":    func(s *Spec) { s.Fit.Evaluate = 1 },
 		"checkpoints": func(s *Spec) { s.Fit.Checkpoints = []int{0} },

@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed-ea9a9d67/directions/pkg/lab"
 	"github.com/seed-ea9a9d67/directions/pkg/paper"
+	"github.com/seed-ea9a9d67/directions/pkg/selectivity"
 )
 
 // What a user may set before starting the notebook, or in a cell with %env NAME VALUE.
@@ -63,6 +64,15 @@ func Figure(id string) *paper.Result {
 func Unit(run, site string, index int) lab.View {
 	l := Lab()
 	return Must(l.Look(Context(), Must(l.Find(run)), lab.On{}, site, index))
+}
+
+// OverTraining is what became of the units of a network in the course of its training, measured on the test examples at the
+// checkpoints that it kept: their class selectivity by layer, and what ablating one of them does. run is a name or key.
+//
+//	nb.Show(nb.OverTraining("mine"))
+func OverTraining(run string) lab.Course {
+	l := Lab()
+	return Must(l.Course(Context(), Must(l.Find(run)), lab.On{}, selectivity.Spec{Seed: 1}, true))
 }
 
 // recomputed is the file that tells later cells of this notebook's session that a figure was computed anew; the folder is

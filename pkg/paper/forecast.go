@@ -14,7 +14,7 @@ func announce(ctx context.Context, l *lab.Lab, p plan) error {
 	type shape struct { // what determines a network's cost, apart from its number of epochs
 		net, data       string
 		examples, batch int
-		dropout         bool
+		dropout, alpha  bool
 	}
 	costs := map[shape]lab.Cost{}
 	var training, analysis lab.Work
@@ -24,7 +24,7 @@ func announce(ctx context.Context, l *lab.Lab, p plan) error {
 		if err != nil {
 			return err
 		}
-		kind := shape{s.Net, s.Data, s.Examples, s.Fit.Batch, s.Fit.Dropout > 0}
+		kind := shape{s.Net, s.Data, s.Examples, s.Fit.Batch, s.Fit.Dropout > 0, s.Fit.SelectivityAlpha != 0}
 		c, ok := costs[kind]
 		if !ok {
 			if c, err = l.Cost(ctx, s); err != nil {

@@ -39,6 +39,7 @@ func parameters() []parameter {
 		{"batch", one(func(s *lab.Spec) any { return &s.Fit.Batch }), true},
 		{"epochs", one(func(s *lab.Spec) any { return &s.Fit.Epochs }), true},
 		{"dropout", one(func(s *lab.Spec) any { return &s.Fit.Dropout }), false},
+		{"selectivity_alpha", one(func(s *lab.Spec) any { return &s.Fit.SelectivityAlpha }), false},
 		{"stop_at", one(func(s *lab.Spec) any { return &s.Fit.StopAt }), false},
 		{"evaluate", one(func(s *lab.Spec) any { return &s.Fit.Evaluate }), true},
 		{"checkpoints", one(func(s *lab.Spec) any { return &s.Fit.Checkpoints }), false},
