@@ -65,8 +65,8 @@ func newFigure(a *app) *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&opt.Preset, "preset", "smoke", "smoke, quick or paper")
 	f.StringVar(&opt.Data, "data", "", "data set (default: mnist10k for smoke, else the paper's; see figure list)")
-	f.StringVar(&opt.Run, "run", "", "for figures about a residual network, at presets quick and paper: the run's name or key\n"+
-		"(default: resnet20; directions import makes one)")
+	f.StringVar(&opt.Run, "run", "", "for figures about a residual network, at presets quick and paper: the name or key of a run,\n"+
+		"on whatever data (default: resnet20; directions import makes one)")
 	f.StringVar(&out, "out", "out", "folder for the pictures")
 	f.StringVar(&jsonTo, "json", "", "write the result as JSON to FILE (- for standard output, and nothing else)")
 	f.StringVar(&opt.Results, "results", "", "folder of results by name: read from it if the key fits")

@@ -300,14 +300,14 @@ func (l *Lab) sites(ctx context.Context, r *Run, asked []string) ([]string, erro
 	if len(asked) > 0 {
 		return asked, nil
 	}
-	of, err := l.source(ctx, r.Spec.Data)
+	of, err := l.Source(ctx, r.Spec.Data)
 	if err == nil {
-		err = r.sameData(of.hash)
+		err = r.sameData(of.Hash)
 	}
 	if err != nil {
 		return nil, err
 	}
-	net, err := r.network(of.shape, of.classes)
+	net, err := r.network(of.Shape, len(of.Classes))
 	if err == nil && r.model != nil && net.Default == nil {
 		err = fmt.Errorf("%s: no activation function is found in the file, so the sites to analyse must be named (--sites); "+
 			"`directions inspect` lists what there is", r.Label())

@@ -11,48 +11,54 @@ import (
 	"github.com/seed-ea9a9d67/directions/datasets/imagefolder"
 )
 
-// source is what has to be known of a data set before its examples are read.
-type source struct {
-	hash    string // of the content
-	classes int
-	shape   []int // of one image, [H W C]
-	train   int   // images
+// Source is what is known of a data set before its examples are read. Of a folder of pictures some may turn out to be
+// unreadable.
+type Source struct {
+	Hash    string   // of the content
+	Classes []string // by label
+	Shape   []int    // of one image, [H W C]
+	Train   int      // images
+	Test    int
 }
 
 // sourceOf describes a data set: from the catalog, or of a folder of pictures, by looking through it.
-func sourceOf(ctx context.Context, data string) (source, *imagefolder.Folder, error) {
+func sourceOf(ctx context.Context, data string) (Source, *imagefolder.Folder, error) {
 	if imagefolder.Is(data) {
 		spec, err := imagefolder.Parse(data)
 		if err != nil {
-			return source{}, nil, err
+			return Source{}, nil, err
 		}
 		f, err := imagefolder.Scan(ctx, spec)
 		if err != nil {
-			return source{}, nil, err
+			return Source{}, nil, err
 		}
-		return source{f.Hash, len(f.Classes), f.Shape, f.Train}, f, nil
+		return picturesSource(f), f, nil
 	}
 	e, err := datasets.Lookup(data)
-	return source{e.Hash(), len(e.Classes), e.Shape, e.TrainN}, nil, err
+	return Source{e.Hash(), e.Classes, e.Shape, e.TrainN, e.TestN}, nil, err
+}
+
+func picturesSource(f *imagefolder.Folder) Source {
+	return Source{f.Hash, f.Classes, f.Shape, f.Train, f.Test}
 }
 
 // ImageShape is the shape [H W C] of one image of a data set.
 func ImageShape(ctx context.Context, data string) ([]int, error) {
 	s, _, err := sourceOf(ctx, data)
-	return s.shape, err
+	return s.Shape, err
 }
 
-// source is sourceOf, which looks through a folder only once.
-func (l *Lab) source(ctx context.Context, data string) (source, error) {
+// Source describes a data set: from the catalog, or of a folder of pictures, by looking through it, once.
+func (l *Lab) Source(ctx context.Context, data string) (Source, error) {
 	if !imagefolder.Is(data) {
 		s, _, err := sourceOf(ctx, data)
 		return s, err
 	}
 	f, err := l.folder(ctx, data)
 	if err != nil {
-		return source{}, err
+		return Source{}, err
 	}
-	return source{f.Hash, len(f.Classes), f.Shape, f.Train}, nil
+	return picturesSource(f), nil
 }
 
 func (l *Lab) folder(ctx context.Context, data string) (*imagefolder.Folder, error) {

@@ -24,17 +24,17 @@ import (
 // Its labels are those of the data set. Keep makes it a run like any other.
 func (l *Lab) Import(path, net, data, input string) (*Run, error) {
 	data = canonical(data)
-	of, err := l.source(context.Background(), data)
+	of, err := l.Source(context.Background(), data)
 	if err != nil {
 		return nil, err
 	}
-	r := &Run{Spec: Spec{Data: data, Net: net, Input: input}, Data: of.hash, Source: path}
+	r := &Run{Spec: Spec{Data: data, Net: net, Input: input}, Data: of.Hash, Source: path}
 	if strings.HasSuffix(path, ".onnx") != isONNX(net) {
 		return nil, fmt.Errorf("net %q does not go with %s: an .onnx file has its own network, onnx", net, path)
 	}
 	if isONNX(net) {
 		r.file, err = onnx.ReadFile(path)
-	} else if _, err = r.network(of.shape, of.classes); err == nil { // before a large file is read
+	} else if _, err = r.network(of.Shape, len(of.Classes)); err == nil { // before a large file is read
 		r.file, err = os.ReadFile(path)
 	}
 	if err != nil {
@@ -47,7 +47,7 @@ func (l *Lab) Import(path, net, data, input string) (*Run, error) {
 	if dropped > 0 {
 		l.Note("weights %s: %d × num_batches_tracked left out: it counts batches, and nothing depends on it", path, dropped)
 	}
-	n, err := r.network(of.shape, of.classes)
+	n, err := r.network(of.Shape, len(of.Classes))
 	if err != nil {
 		return nil, err
 	}

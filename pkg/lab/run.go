@@ -72,9 +72,9 @@ func (s Spec) Key() (string, error) {
 }
 
 // key is Key of a spec with its defaults.
-func (s Spec) key(of source) (string, error) {
-	if s.Examples < 0 || s.Examples > of.train {
-		return "", fmt.Errorf("examples is %d; data set %s has %d training examples (0 means all)", s.Examples, s.Data, of.train)
+func (s Spec) key(of Source) (string, error) {
+	if s.Examples < 0 || s.Examples > of.Train {
+		return "", fmt.Errorf("examples is %d; data set %s has %d training examples (0 means all)", s.Examples, s.Data, of.Train)
 	}
 	if _, _, err := corrupt.Labels([]int32{0}, 2, s.Corrupt); err != nil { // checks the spec; any label will do
 		return "", err
@@ -82,10 +82,10 @@ func (s Spec) key(of source) (string, error) {
 	if err := s.Fit.Check(); err != nil {
 		return "", err
 	}
-	if _, err := s.network(of.shape, of.classes); err != nil {
+	if _, err := s.network(of.Shape, len(of.Classes)); err != nil {
 		return "", err
 	}
-	return result.Key("run", s.version(), of.hash, s)
+	return result.Key("run", s.version(), of.Hash, s)
 }
 
 // network is the net that s names, for images of this shape, with its input.

@@ -17,7 +17,7 @@ import (
 // stopped. name, if not empty, becomes the run's name.
 func (l *Lab) Train(ctx context.Context, spec Spec, name string) (*Run, error) {
 	spec = spec.WithDefaults()
-	of, err := l.source(ctx, spec.Data)
+	of, err := l.Source(ctx, spec.Data)
 	if err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}

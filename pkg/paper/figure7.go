@@ -65,7 +65,7 @@ func figure7e() design {
 // subjects are the networks whose units a figure measures: trained at every preset, or at smoke only and else given.
 type subjects struct {
 	trained networksOf
-	given   func(preset string, g given) (specUnits, plan, error)
+	given   func(preset string, k known) (specUnits, plan)
 }
 
 // networksOf is which networks a figure about units measures at a preset, and how.
@@ -147,10 +147,10 @@ func unitFigure(info Info, networks subjects, fill func(r *Result, units populat
 		},
 	}
 	if networks.given != nil {
-		d.given = func(preset string, g given) (plan, error) {
-			s, p, err := networks.given(preset, g)
+		d.given = func(preset string, k known) plan {
+			s, p := networks.given(preset, k)
 			p.Spec = s
-			return p, err
+			return p
 		}
 	}
 	return d

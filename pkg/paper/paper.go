@@ -9,14 +9,18 @@ package paper
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 
 	"github.com/seed-ea9a9d67/directions/datasets"
+	"github.com/seed-ea9a9d67/directions/datasets/imagefolder"
 	"github.com/seed-ea9a9d67/directions/pkg/figure"
 	"github.com/seed-ea9a9d67/directions/pkg/lab"
 	"github.com/seed-ea9a9d67/directions/pkg/result"
@@ -54,7 +58,17 @@ func (r *Result) Figure() (*figure.Figure, error) {
 }
 
 // heading is the title above the drawing.
-func (r *Result) heading() string { return "Figure " + r.ID + ". " + r.Title + " (" + r.Data + ")" }
+func (r *Result) heading() string {
+	return "Figure " + r.ID + ". " + r.Title + " (" + shortData(r.Data) + ")"
+}
+
+// shortData is what a data set is called where there is little room: a folder of pictures by the folder's own name.
+func shortData(data string) string {
+	if s, err := imagefolder.Parse(data); err == nil {
+		return filepath.Base(s.Dir)
+	}
+	return data
+}
 
 // Passed reports whether every claim holds.
 func (r *Result) Passed() bool {
@@ -85,7 +99,7 @@ func (i Info) data(preset string) string {
 type design struct {
 	Info
 	plan    func(preset, data string) (plan, error)
-	given   func(preset string, g given) (plan, error) // if Info.Run: the plan for presets other than smoke
+	given   func(preset string, k known) plan // if Info.Run: the plan for presets other than smoke
 	compute func(ctx context.Context, l *lab.Lab, p plan) (*Result, error)
 	draw    func(r *Result) (*figure.Figure, error)
 }
@@ -131,7 +145,7 @@ func lookup(id string) (design, error) {
 type Options struct {
 	Preset string // "": "smoke", or with a Run "quick"
 	Data   string // "": for smoke data that are part of the program, else the paper's, or the run's
-	Run    string // for figures with Info.Run: a run's name or key; "": resnet20
+	Run    string // for figures with Info.Run: a run's name or key, of whatever data; "": resnet20
 	// Results is a folder of results by name, such as those committed beside the notebooks: a result there that has the
 	// right key is read instead of computed. "" means none.
 	Results   string
@@ -139,10 +153,17 @@ type Options struct {
 	Recompute bool // do not read results, neither there nor in the store
 }
 
-// FileName is the name of a figure's result in a folder of results.
+// FileName is the name of a figure's result in a folder of results. That of a folder of pictures has the folder's own name,
+// with - for what file names had better not have, and digits that tell it from others of that name.
 func FileName(id, preset, data string) string {
+	if s, err := imagefolder.Parse(data); err == nil {
+		sum := sha256.Sum256([]byte(s.String()))
+		data = "imagefolder-" + unsafeInNames.ReplaceAllString(filepath.Base(s.Dir), "-") + "-" + hex.EncodeToString(sum[:4])
+	}
 	return fmt.Sprintf("figure-%s-%s-%s.json", id, preset, data)
 }
+
+var unsafeInNames = regexp.MustCompile(`[^0-9A-Za-z._-]+`)
 
 // Compute returns a figure's result, from Options.Results, from the lab's store, or computed now.
 func Compute(ctx context.Context, l *lab.Lab, id string, opt Options) (*Result, error) {
@@ -170,16 +191,12 @@ func (d design) result(ctx context.Context, l *lab.Lab, opt Options) (*Result, e
 	if opt.Save && opt.Results == "" {
 		return nil, errors.New("the result is to be saved, but there is no folder for it (Options.Results, --results)")
 	}
-	p, data, err := d.planned(l, opt)
+	p, data, err := d.planned(ctx, l, opt)
 	if err != nil {
 		return nil, err
 	}
-	opt.Data = data
-	e, err := datasets.Lookup(opt.Data)
-	if err != nil {
-		return nil, err
-	}
-	key, err := result.Key("figure", version, d.ID, e.Hash(), p.Spec)
+	opt.Data = data.name
+	key, err := result.Key("figure", version, d.ID, data.hash, p.Spec)
 	if err != nil {
 		return nil, err
 	}
@@ -229,36 +246,41 @@ func (d design) result(ctx context.Context, l *lab.Lab, opt Options) (*Result, e
 	return r, save(r, file, opt)
 }
 
+// contents names a data set and tells it from others of that name.
+type contents struct{ name, hash string }
+
 // planned is the plan for some options, and the data set it is for.
-func (d design) planned(l *lab.Lab, opt Options) (plan, string, error) {
+func (d design) planned(ctx context.Context, l *lab.Lab, opt Options) (plan, contents, error) {
+	fail := func(err error) (plan, contents, error) { return plan{}, contents{}, err }
 	if d.Run && opt.Preset != "smoke" {
-		g, err := d.find(l, opt)
+		opt.Data = lab.Spec{Data: opt.Data}.WithDefaults().Data // a folder has one name only
+		k, err := d.find(ctx, l, opt)
 		if err != nil {
-			return plan{}, "", err
+			return fail(err)
 		}
-		if opt.Data != "" && opt.Data != g.Data {
-			return plan{}, "", fmt.Errorf("data set %q: the run is of %s; leave the data set out", opt.Data, g.Data)
+		if opt.Data != "" && opt.Data != k.Data {
+			return fail(fmt.Errorf("data set %q: the run is of %s; leave the data set out", opt.Data, k.Data))
 		}
-		p, err := d.given(opt.Preset, g)
-		return p, g.Data, err
+		return d.given(opt.Preset, k), contents{k.Data, k.hash}, nil
 	}
 	if opt.Run != "" {
 		if d.Run {
-			return plan{}, "", fmt.Errorf("run %q: preset smoke trains a network of its own; presets quick and paper take a run", opt.Run)
+			return fail(fmt.Errorf("run %q: preset smoke trains a network of its own; presets quick and paper take a run", opt.Run))
 		}
-		return plan{}, "", fmt.Errorf("run %q: this figure trains its own networks; %v take a run", opt.Run, ofRuns())
+		return fail(fmt.Errorf("run %q: this figure trains its own networks; %v take a run", opt.Run, ofRuns()))
 	}
 	if opt.Data == "" {
 		opt.Data = d.data(opt.Preset)
 	}
-	if _, err := datasets.Lookup(opt.Data); err != nil {
-		return plan{}, "", err
+	e, err := datasets.Lookup(opt.Data)
+	if err != nil {
+		return fail(err)
 	}
 	if !slices.Contains(d.Data, opt.Data) {
-		return plan{}, "", fmt.Errorf("data set %q is not one of %v", opt.Data, d.Data)
+		return fail(fmt.Errorf("data set %q is not one of %v", opt.Data, d.Data))
 	}
 	p, err := d.plan(opt.Preset, opt.Data)
-	return p, opt.Data, err
+	return p, contents{opt.Data, e.Hash()}, err
 }
 
 func save(r *Result, file string, opt Options) error {

@@ -2,11 +2,13 @@ package paper
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"regexp"
+	"slices"
 
-	"github.com/seed-ea9a9d67/directions/datasets"
 	"github.com/seed-ea9a9d67/directions/pkg/fit"
 	"github.com/seed-ea9a9d67/directions/pkg/lab"
 	"github.com/seed-ea9a9d67/directions/pkg/result"
@@ -27,22 +29,36 @@ const howToImport = "the figure needs a residual network that was trained elsewh
 // given is a network that was not trained for a figure: all that its units depend on, and what it is.
 type given struct{ Key, Net, Data, Input string }
 
+// known is a given network with what a plan has to know of its data.
+type known struct {
+	given
+	hash string
+	// What a result by name does not tell, and need not: it is not computed.
+	classes []string
+	many    bool // more test images than preset quick ablates units on
+}
+
+// mostImages is how many test images preset quick ablates the units of a given network on: a number for each of thousands of
+// feature maps.
+const mostImages = 10_000
+
 // find is the run that a figure is about: that of the store, or else that of a result by name, which can be read without it.
-func (d design) find(l *lab.Lab, opt Options) (given, error) {
+func (d design) find(ctx context.Context, l *lab.Lab, opt Options) (known, error) {
 	run, err := l.Find(cmp.Or(opt.Run, defaultRun))
 	if err == nil {
-		return given{run.Key, run.Spec.Net, run.Spec.Data, run.Spec.Input}, nil
+		of, err := l.Source(ctx, run.Spec.Data)
+		return known{given{run.Key, run.Spec.Net, run.Spec.Data, run.Spec.Input}, run.Data, of.Classes, of.Test > mostImages}, err
 	}
 	if opt.Run == "" && opt.Results != "" && !opt.Recompute {
 		file := filepath.Join(opt.Results, FileName(d.ID, opt.Preset, cmp.Or(opt.Data, d.data(opt.Preset))))
 		if m, err := result.ReadFile(file, nil); err == nil {
 			var s specUnits
 			if text, err := json.Marshal(m.Config); err == nil && json.Unmarshal(text, &s) == nil && s.Given != nil {
-				return *s.Given, nil
+				return known{given: *s.Given, hash: m.Inputs["data set "+s.Given.Data], many: s.Impact.Examples > 0}, nil
 			}
 		}
 	}
-	return given{}, fmt.Errorf("%w; %s", err, howToImport)
+	return known{}, fmt.Errorf("%w; %s", err, howToImport)
 }
 
 // ofRuns names the figures that take a run.
@@ -78,25 +94,29 @@ func resNets(ablated bool) subjects {
 			p.Passes, err = passesFor(data, base, 16+32+64, s.Impact)
 			return s, p, err
 		},
-		given: func(preset string, g given) (specUnits, plan, error) {
-			e, err := datasets.Lookup(g.Data)
-			if err != nil {
-				return specUnits{}, plan{}, err
-			}
+		given: func(preset string, k known) (specUnits, plan) {
 			s := unitSpec()
-			s.Given = &g
+			s.Given = &k.given
 			p := plan{Seeds: map[string]uint64{"permutations of labels": s.Measure.Seed}}
-			if g.Net != "resnet50" || g.Data != "imagenet" {
-				p.Narrowing = []string{"a " + g.Net + " on " + g.Data + " instead of a ResNet-50 on ImageNet"}
+			if k.Net != "resnet50" || !imageNet(k.classes) {
+				p.Narrowing = []string{"a " + k.Net + " on " + shortData(k.Data) + " instead of a ResNet-50 on ImageNet"}
 			}
 			if ablated {
 				s.Impact = lab.On{Split: "test"}
-				if preset == "quick" && e.TestN > 10_000 {
-					s.Impact.Examples = 10_000
-					p.Narrowing = append(p.Narrowing, "units ablated on the first 10,000 test images")
+				if preset == "quick" && k.many {
+					s.Impact.Examples = mostImages
+					p.Narrowing = append(p.Narrowing, "units ablated on the first "+thousands(mostImages)+" test images")
 				}
 			}
-			return s, p, nil
+			return s, p
 		},
 	}
+}
+
+// synset is the form of ImageNet's class names: numbers of WordNet.
+var synset = regexp.MustCompile(`^n\d{8}$`)
+
+// imageNet tells whether classes are the 1,000 of ImageNet, by their form.
+func imageNet(classes []string) bool {
+	return len(classes) == 1000 && !slices.ContainsFunc(classes, func(c string) bool { return !synset.MatchString(c) })
 }

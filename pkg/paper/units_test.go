@@ -2,7 +2,12 @@ package paper
 
 import (
 	"context"
+	"fmt"
+	"image"
+	"image/png"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -150,6 +155,111 @@ func TestFiguresOfAGivenRun(t *testing.T) {
 		_, err = Compute(ctx, elsewhere, "7d", opt)
 		require.ErrorContains(t, err, "directions import FILE")
 	}
+}
+
+// pictures writes a folder of pictures in four classes, which differ in colour, with 6 to train on and 3 to test each.
+func pictures(t *testing.T, name string) (dir string) {
+	dir = filepath.Join(t.TempDir(), name)
+	for class := range 4 {
+		for i := range 9 {
+			img := image.NewNRGBA(image.Rect(0, 0, 9+i%3, 8))
+			for k := range img.Pix {
+				img.Pix[k] = uint8(40*(i%3) + 60*class*(k%4%2) + 13*(k%5))
+			}
+			split := "train"
+			if i > 5 {
+				split = "val"
+			}
+			folder := filepath.Join(dir, split, fmt.Sprintf("class %d", class))
+			require.NoError(t, os.MkdirAll(folder, 0o755))
+			f, err := os.Create(filepath.Join(folder, fmt.Sprintf("%d.png", i)))
+			require.NoError(t, err)
+			require.NoError(t, png.Encode(f, img))
+			require.NoError(t, f.Close())
+		}
+	}
+	return dir
+}
+
+// The figures about residual networks take any data that a run can have, in both layouts of such networks.
+func TestFiguresOfAFolderOfPictures(t *testing.T) {
+	home, ctx := t.TempDir(), context.Background()
+	dir := pictures(t, "my pictures, 2")
+	l, _, _ := open(t, home)
+	trained := func(net string, size int) *lab.Run {
+		run, err := l.Train(ctx, lab.Spec{Data: fmt.Sprintf("imagefolder:%s/,size=%d", dir, size), Net: net, Input: "imagenet",
+			Fit: fit.Spec{Batch: 12, Epochs: 1, Evaluate: 1, LR: 0.01}}, net)
+		require.NoError(t, err)
+		return run
+	}
+	small := trained("resnet8", 8)
+	folder := t.TempDir()
+	for _, id := range ofRuns() {
+		r, err := Compute(ctx, l, id, Options{Run: "resnet8", Results: folder, Save: true})
+		require.NoError(t, err, id)
+		require.Equal(t, small.Spec.Data, r.Data)
+		require.Equal(t, small.Data, r.Manifest.Inputs["data set "+small.Spec.Data])
+		require.Equal(t, []string{"a resnet8 on my pictures, 2 instead of a ResNet-50 on ImageNet"}, r.Manifest.Narrowing)
+		require.Contains(t, r.Caption[0], "12 test images")
+		require.Contains(t, svg(t, r), r.Title+" (my pictures, 2)")
+	}
+	files, err := filepath.Glob(filepath.Join(folder, "*.json"))
+	require.NoError(t, err)
+	require.Len(t, files, 6)
+	for _, f := range files {
+		require.Regexp(t, `^figure-(7d|7e|A2b|A3a|A4d|A4e)-quick-imagefolder-my-pictures-2-[0-9a-f]{8}\.json$`, filepath.Base(f))
+	}
+
+	_, err = Compute(ctx, l, "7d", Options{Run: "resnet8", Data: "cifar10"})
+	require.ErrorContains(t, err, `data set "cifar10": the run is of `+small.Spec.Data)
+	_, err = Compute(ctx, l, "7d", Options{Run: "resnet8", Data: "imagefolder:" + dir + "/,size=8,channels=3"})
+	require.ErrorContains(t, err, "channels=3")
+	same, err := Compute(ctx, l, "7d", Options{Run: "resnet8", Data: "imagefolder:" + filepath.Dir(dir) + "/./my pictures, 2/,size=8"})
+	require.NoError(t, err, "another way to write it")
+	require.Equal(t, small.Spec.Data, same.Data)
+
+	if !testing.Short() { // 11 million weights
+		trained("resnet18", 32)
+		r, err := Compute(ctx, l, "A3a", Options{Run: "resnet18"})
+		require.NoError(t, err)
+		require.Len(t, r.Relations.Layers, 8, "outputs of blocks")
+		require.Equal(t, 2*(64+128+256+512), r.Relations.Pooled.N+r.Relations.Pooled.LeftOut)
+	}
+
+	// Other pictures under the same name.
+	trained("mlp:4", 8)
+	require.NoError(t, os.Remove(filepath.Join(dir, "val", "class 1", "7.png")))
+	l, _, _ = open(t, home)
+	_, err = Compute(ctx, l, "7d", Options{Run: "mlp:4"})
+	require.ErrorContains(t, err, "run mlp:4: the pictures of "+small.Spec.Data+" have changed since it was made")
+	old, err := Compute(ctx, l, "7d", Options{Run: "resnet8"})
+	require.NoError(t, err, "what was found on the old ones stays true of them")
+	require.Equal(t, same.Units, old.Units)
+}
+
+func TestNamesOfFiles(t *testing.T) {
+	require.Equal(t, "figure-7d-quick-cifar10.json", FileName("7d", "quick", "cifar10"))
+	one, other := FileName("7d", "quick", "imagefolder:/a/photos,size=64"), FileName("7d", "quick", "imagefolder:/b/photos,size=64")
+	require.Regexp(t, `^figure-7d-quick-imagefolder-photos-[0-9a-f]{8}\.json$`, one)
+	require.NotEqual(t, one, other)
+	require.Equal(t, one, FileName("7d", "quick", "imagefolder:/a/./photos/,size=64"), "one name for all ways to write it")
+	require.Regexp(t, `^figure-7d-quick-imagefolder-\.\.--[0-9a-f]{8}\.json$`, FileName("7d", "quick", "imagefolder:/a/..\\:é"))
+}
+
+func TestImageNetIsKnownByItsClasses(t *testing.T) {
+	var classes []string
+	for i := range 1000 {
+		classes = append(classes, fmt.Sprintf("n%08d", 1440764+i))
+	}
+	narrowing := func(net string, classes []string) []string {
+		_, p := resNets(false).given("paper", known{given: given{Net: net, Data: "imagefolder:/data/in1k,size=224,resize=256"}, classes: classes})
+		return p.Narrowing
+	}
+	require.Empty(t, narrowing("resnet50", classes))
+	require.Equal(t, []string{"a resnet50 on in1k instead of a ResNet-50 on ImageNet"}, narrowing("resnet50", classes[:999]))
+	require.Len(t, narrowing("resnet18", classes), 1)
+	classes[7] = "cat"
+	require.Len(t, narrowing("resnet50", classes), 1)
 }
 
 // reread is a result as another process finds it.
