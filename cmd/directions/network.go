@@ -149,11 +149,16 @@ func (t *target) flags(c *cobra.Command, a *app) {
 	f := c.Flags()
 	f.BoolVar(&a.plan, "plan", false, "print what will be done, the work, time and memory it takes, before it is done")
 	t.where(f, "train")
-	f.StringVar(&t.within, "within", "", "look at as few examples as it takes to know each accuracy so closely: 0.5pt (points)")
-	f.Float64Var(&t.confidence, "confidence", 0.95, "confidence of each such interval")
+	t.bounds(f, "")
 	f.StringVar(&t.json, "json", "", "write the result as JSON to FILE (- for standard output)")
 	f.StringVar(&t.csv, "csv", "", "write the counts as CSV to FILE (- for standard output)")
 	f.StringVar(&t.png, "png", "", "draw the curve into FILE (.png or .svg)")
+}
+
+// bounds adds the flags of bound; what is said before the first one's usage.
+func (t *target) bounds(f *pflag.FlagSet, what string) {
+	f.StringVar(&t.within, "within", "", what+"look at as few examples as it takes to know each accuracy so closely: 0.5pt (points)")
+	f.Float64Var(&t.confidence, "confidence", 0.95, "confidence of each such interval")
 }
 
 // where adds the flags that say what is analysed, on which examples.

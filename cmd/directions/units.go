@@ -9,8 +9,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/seed-ea9a9d67/directions/pkg/lab"
 	"github.com/seed-ea9a9d67/directions/pkg/parquet"
 	"github.com/seed-ea9a9d67/directions/pkg/result"
+	"github.com/seed-ea9a9d67/directions/pkg/sample"
 	"github.com/seed-ea9a9d67/directions/pkg/selectivity"
 )
 
@@ -26,11 +28,14 @@ func newUnits(a *app) *cobra.Command {
 			"Feature maps are averaged over positions. A field is empty where a unit has no such number: dead units have no\n" +
 			"selectivity, nor has a unit that is negative on some example. CSV, Parquet and JSON (a list of records) open in pandas,\n" +
 			"polars and DuckDB as they are. Without a file, the main columns are printed.\n" +
+			"With --within, each unit is ablated on as few examples as it takes to know the change of the accuracy that closely; its\n" +
+			"half-width is one more column. The change of the loss is then an estimate from these examples.\n" +
 			"With --over-training, one row for each layer (and all) at each checkpoint of RUN: quartiles of class selectivity, dead\n" +
 			"units, and the mean change of loss and accuracy when one unit is ablated.\n" +
 			"RUN is a name or key (directions runs list), a .safetensors file with PyTorch's names and layout,\n" +
 			"or an .onnx file with a classifier.",
 		Example: "  directions units resnet --split test --parquet units.parquet\n" +
+			"  directions units resnet --within 1pt --csv units.csv\n" +
 			"  directions units half --sites fc1 --no-impact --bins 50 --csv -\n" +
 			"  directions units early --over-training --png early.png",
 		Args: one(runArgument),
@@ -59,6 +64,13 @@ func newUnits(a *app) *cobra.Command {
 			if err := spec.Check(); err != nil {
 				return fmt.Errorf("units: %w", err)
 			}
+			bound, err := t.bound(cmd, spec.Seed)
+			if err != nil {
+				return err
+			}
+			if bound != (sample.Bound{}) && (noImpact || overTraining) {
+				return errors.New("--within says how closely the impact is to be known; it goes with neither --no-impact nor --over-training")
+			}
 			spec.Sites = t.sites
 			l, r, err := t.open(a, args[0])
 			if err != nil {
@@ -84,7 +96,12 @@ func newUnits(a *app) *cobra.Command {
 				}
 				return t.records(course.Rows, parquetFile)
 			}
-			u, err := l.Units(cmd.Context(), r, t.on, spec, !noImpact)
+			var u lab.Units
+			if bound != (sample.Bound{}) {
+				u, err = l.UnitsWithin(cmd.Context(), r, t.on, spec, bound)
+			} else {
+				u, err = l.Units(cmd.Context(), r, t.on, spec, !noImpact)
+			}
 			if err != nil {
 				return err
 			}
@@ -105,6 +122,7 @@ func newUnits(a *app) *cobra.Command {
 	f := c.Flags()
 	f.BoolVar(&a.plan, "plan", false, "print how units will be ablated, the work, time and memory it takes, before it is done")
 	t.where(f, "test")
+	t.bounds(f, "ablate each unit: ")
 	f.StringVar(&t.csv, "csv", "", "write the table as CSV to FILE (- for standard output)")
 	f.StringVar(&parquetFile, "parquet", "", "write the table as Parquet to FILE (- for standard output)")
 	f.StringVar(&t.json, "json", "", "write the table as a JSON list of records to FILE (- for standard output)")
@@ -113,7 +131,7 @@ func newUnits(a *app) *cobra.Command {
 	f.BoolVar(&noImpact, "no-impact", false, "leave out what ablating each unit does")
 	f.IntVar(&spec.Bins, "bins", 0, "bins of activity, for mutual information and entropy (default 20)")
 	f.IntVar(&spec.Permutations, "permutations", 0, "of the labels, to correct mutual information (default 10)")
-	f.Uint64Var(&spec.Seed, "seed", 1, "seed of the permutations")
+	f.Uint64Var(&spec.Seed, "seed", 1, "seed of the permutations, and of the examples looked at with --within")
 	f.IntVar(&spec.Top, "top", 0, "examples that precision looks at (default 100)")
 	f.Float64Var(&spec.Epsilon, "epsilon", 0, "added to the denominator of the selectivity index (later papers: 1e-7 or 1e-6)")
 	f.BoolVar(&spec.DeadZero, "dead-zero", false, "give dead units the selectivity 0, as some implementations do, instead of none")
@@ -145,7 +163,7 @@ func mainColumns(t result.Table, name string, dead int) result.Table {
 	var chosen []int
 	for j, c := range t.Columns {
 		if slices.Contains([]string{"site", "unit", "dead", "selectivity", "preferred_class", "mutual_information", "d_prime",
-			"roc_auc", "delta_loss", "delta_accuracy", "worst_class", "worst_class_drop"}, c.Name) {
+			"roc_auc", "delta_loss", "delta_accuracy", "half_width", "worst_class", "worst_class_drop"}, c.Name) {
 			chosen, main.Columns = append(chosen, j), append(main.Columns, c)
 		}
 	}

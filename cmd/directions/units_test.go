@@ -80,7 +80,13 @@ func TestUnits(t *testing.T) {
 	require.Contains(t, table, "of 8 units are dead")
 	require.Contains(t, progress, "measuring units of net: 100 examples")
 
+	within, _ := s.ok("units", "net", "--within", "20pt", "--csv", "-")
+	require.True(t, strings.HasPrefix(within, unitColumns+",delta_loss,delta_accuracy,worst_class,worst_class_drop,half_width\n"), within)
+
 	for want, flags := range map[string][]string{
+		"it goes with neither --no-impact nor":      {"--within", "1pt", "--no-impact"},
+		"--within \"1\": a number of percentage":    {"--within", "1"},
+		"--confidence says how sure":                {"--confidence", "0.9"},
 		`no site "fc9", the network has [fc1 fc2]`:  {"--sites", "fc9"},
 		`split "dev" is not one of train, test`:     {"--split", "dev"},
 		"permutations is 3, at least 10":            {"--permutations", "3"},

@@ -11,6 +11,7 @@ import (
 	"github.com/seed-ea9a9d67/directions/pkg/nets"
 	"github.com/seed-ea9a9d67/directions/pkg/probe"
 	"github.com/seed-ea9a9d67/directions/pkg/result"
+	"github.com/seed-ea9a9d67/directions/pkg/sample"
 	"github.com/seed-ea9a9d67/directions/pkg/selectivity"
 	"github.com/seed-ea9a9d67/directions/pkg/unit"
 )
@@ -108,17 +109,26 @@ type Units struct {
 // to zero does, on the same examples (the zero On: all test examples). Both are kept by themselves, so that either is there
 // for who needs it alone.
 func (l *Lab) Units(ctx context.Context, r *Run, on On, spec selectivity.Spec, impact bool) (Units, error) {
+	if impact {
+		return l.UnitsWithin(ctx, r, on, spec, sample.Bound{})
+	}
+	found, err := l.Selectivity(ctx, r, onTest(on), spec)
+	return Units{Selectivity: found, Table: found.Table}, err
+}
+
+// UnitsWithin is Units with impact, each unit ablated on as many examples only as it takes to know the change of the accuracy
+// as closely as a bound asks for (see ablate.Impact for what is known of the change of the loss). Selectivity is of all
+// examples. The zero bound: all examples.
+func (l *Lab) UnitsWithin(ctx context.Context, r *Run, on On, spec selectivity.Spec, bound sample.Bound) (Units, error) {
 	on = onTest(on)
-	var u Units
-	var err error
-	if u.Selectivity, err = l.Selectivity(ctx, r, on, spec); err != nil {
+	if err := bound.Check(); err != nil {
+		return Units{}, fmt.Errorf("units of %s: %w", r.Label(), err)
+	}
+	u, err := l.Units(ctx, r, on, spec, false)
+	if err != nil {
 		return Units{}, err
 	}
-	u.Table = u.Selectivity.Table
-	if !impact {
-		return u, nil
-	}
-	impacts, err := l.Single(ctx, r, on, ablate.SingleSpec{Sites: spec.Sites})
+	impacts, err := l.Single(ctx, r, on, ablate.SingleSpec{Sites: spec.Sites, Bound: bound})
 	if err != nil {
 		return Units{}, err
 	}

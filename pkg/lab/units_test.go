@@ -8,6 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-ea9a9d67/directions/pkg/ablate"
+	"github.com/seed-ea9a9d67/directions/pkg/result"
+	"github.com/seed-ea9a9d67/directions/pkg/sample"
 	"github.com/seed-ea9a9d67/directions/pkg/selectivity"
 )
 
@@ -69,7 +71,38 @@ func TestUnits(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, alone.Table.Rows[len(alone.Table.Rows)-len(one.Table.Rows):], one.Table.Rows)
 
+	// On as few examples as it takes, of which the table tells how closely that is.
+	bound := sample.Bound{Within: 0.1, Confidence: 0.9, Seed: 1}
+	within, err := l.UnitsWithin(ctx, r, On{}, selectivity.Spec{}, bound)
+	require.NoError(t, err)
+	require.Equal(t, append(u.Table.Columns, result.Axis{Name: "half_width"}), within.Table.Columns)
+	exact, err := l.Units(ctx, r, On{}, selectivity.Spec{}, true)
+	require.NoError(t, err)
+	half, err := within.Table.Numbers("half_width")
+	require.NoError(t, err)
+	estimates, err := within.Table.Numbers("delta_accuracy")
+	require.NoError(t, err)
+	truths, err := exact.Table.Numbers("delta_accuracy")
+	require.NoError(t, err)
+	fewer, outside := 0, 0
+	for i, truth := range truths {
+		require.LessOrEqual(t, half[i], bound.Within)
+		if math.Abs(estimates[i]-truth) > half[i]+1e-12 {
+			outside++
+		}
+		if within.Impacts.Impacts[i].Score.Examples < exact.Selectivity.Examples {
+			fewer++
+		}
+		require.Equal(t, exact.Table.Rows[i][:len(alone.Table.Columns)], within.Table.Rows[i][:len(alone.Table.Columns)])
+	}
+	require.LessOrEqual(t, outside, len(truths)/10)
+	require.Positive(t, fewer, "or nothing was saved")
+
 	for says, f := range map[string]func() error{
+		"units of net: a bound is within 2": func() error {
+			_, err := l.UnitsWithin(ctx, r, On{}, selectivity.Spec{}, sample.Bound{Within: 2})
+			return err
+		},
 		`selectivity of net: selectivity: no site "fc9"`: func() error {
 			_, err := l.Units(ctx, r, On{}, selectivity.Spec{Sites: []string{"fc9"}}, true)
 			return err
