@@ -27,7 +27,7 @@ func imports(t *testing.T) (all, direct map[string][]string) {
 
 func TestImportsRunOneWay(t *testing.T) {
 	all, direct := imports(t)
-	pure := []string{"pkg/unit", "pkg/result", "pkg/corrupt", "pkg/ablate", "pkg/noise", "pkg/sample", "pkg/stat", "pkg/figure", "pkg/selectivity", "pkg/parquet", "pkg/lease", "pkg/slurm", "datasets", "datasets/imagefolder"}
+	pure := []string{"pkg/unit", "pkg/result", "pkg/corrupt", "pkg/ablate", "pkg/noise", "pkg/sample", "pkg/stat", "pkg/figure", "pkg/selectivity", "pkg/complexity", "pkg/parquet", "pkg/lease", "pkg/slurm", "datasets", "datasets/imagefolder"}
 	for _, name := range pure {
 		require.Contains(t, all, name)
 		for _, dep := range all[name] {

@@ -72,7 +72,7 @@ func newRoot() *cobra.Command {
 	f.BoolVar(&a.recompute, "recompute", false, "compute results even if they are in the store")
 	f.StringVar(&a.verify, "verify", "sample", "how much is computed a second time on the plain path: sample, or all")
 	root.AddCommand(
-		newTrain(a), newImport(a), newInspect(), newAblate(a), newNoise(a), newUnits(a), newUnit(a), newSweep(a), newFigure(a), newDemo(a), newRuns(a), newData(a), newDoctor(a),
+		newTrain(a), newImport(a), newInspect(), newAblate(a), newNoise(a), newUnits(a), newUnit(a), newComplexity(a), newSweep(a), newFigure(a), newDemo(a), newRuns(a), newData(a), newDoctor(a),
 	)
 	return root
 }

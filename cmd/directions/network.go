@@ -283,6 +283,7 @@ func newAblate(a *app) *cobra.Command {
 			"With --within, only as many examples are looked at as it takes: the same ones for all points of an ordering,\n" +
 			"and as many as it needs by itself for each unit of --each. The interval is printed with the numbers. It is one\n" +
 			"of accuracies; the loss is then an estimate without one.\n" +
+			"With --basis random, directions of random orthonormal bases are taken out instead of units, as many of each site.\n" +
 			"With --rank, units are clamped in the order of a column of `directions units`, ranked on the other split.\n" +
 			"RUN is a name or key (directions runs list), a .safetensors file with PyTorch's names and layout,\n" +
 			"or an .onnx file with a classifier.",
@@ -290,6 +291,7 @@ func newAblate(a *app) *cobra.Command {
 			"  directions ablate half --orders 10 --points 20 --json -\n" +
 			"  directions ablate half --within 0.5pt --confidence 0.95\n" +
 			"  directions ablate half --each --within 0.2pt --csv units.csv\n" +
+			"  directions ablate half --basis random --basis-seed 1\n" +
 			"  directions ablate mynet.safetensors --net mlp:512,512 --data mnist --png curve.png",
 		Args: one(runArgument),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -317,8 +319,14 @@ func newAblate(a *app) *cobra.Command {
 			if err := by.check(cmd, t, each); err != nil {
 				return err
 			}
+			if spec.Basis == "" && cmd.Flags().Changed("basis-seed") {
+				return errors.New("--basis-seed is of random bases; give --basis random too")
+			}
+			if spec.Basis != "" && by.column != "" {
+				return errors.New("--basis and --rank: the ranking is one of units, not of directions; leave --rank out")
+			}
 			if each {
-				for _, name := range []string{"orders", "points", "orders-file", "png", "seed"} {
+				for _, name := range []string{"orders", "points", "orders-file", "png", "seed", "basis"} {
 					if cmd.Flags().Changed(name) && (name != "seed" || t.within == "") {
 						return fmt.Errorf("--%s and --each: single units have no orderings and no curve; leave --%s out", name, name)
 					}
@@ -355,9 +363,10 @@ func newAblate(a *app) *cobra.Command {
 			if res.Bounded != nil {
 				auc += fmt.Sprintf(" ± %.4f", math.Ceil(res.AUCHalfWidth*1e4)/1e4)
 			}
+			curve := res.Curve(r.Label())
 			table := result.Table{
 				Title:   fmt.Sprintf("Cumulative ablation of %s: AUC %s, relative %.4f", r.Label(), auc, res.AUCRelative),
-				Columns: []result.Axis{{Name: "units ablated"}, {Name: "fraction"}, {Name: "accuracy", Unit: "fraction"}, {Name: "s.d. over orderings"}},
+				Columns: []result.Axis{{Name: curve.XAxis.Name}, {Name: "fraction"}, {Name: "accuracy", Unit: "fraction"}, {Name: "s.d. over orderings"}},
 			}
 			for i, k := range res.Grid {
 				row := []any{k, res.Fraction[i], res.Mean[i], nil}
@@ -367,7 +376,7 @@ func newAblate(a *app) *cobra.Command {
 				table.Rows = append(table.Rows, row)
 			}
 			closeness(&table, res.Bounded, res.Examples)
-			return t.write(res, res.WriteCSV, table, res.Curve(r.Label()), figure.Options{
+			return t.write(res, res.WriteCSV, table, curve, figure.Options{
 				Title: "Cumulative ablation of " + r.Label(), Chance: 1 / float64(len(res.Baseline.ByClass))})
 		},
 	}
@@ -378,6 +387,8 @@ func newAblate(a *app) *cobra.Command {
 	f.BoolVar(&each, "each", false, "clamp each unit alone, and list the units by what they do to the loss")
 	f.Uint64Var(&spec.Seed, "seed", 1, "seed of the orderings, and of the examples looked at with --within")
 	f.StringVar(&to, "to", "zero", "clamp units to: zero, mean, element-mean (each element of a feature map to its own mean), value:NUMBER")
+	f.StringVar(&spec.Basis, "basis", "", "take out directions of a basis instead of units: random (default: units)")
+	f.Uint64Var(&spec.BasisSeed, "basis-seed", 1, "with --basis random: seed of the bases, one for each ordering and site")
 	f.StringVar(&by.column, "rank", "", "clamp units in the order of this column of directions units, the smallest first")
 	f.BoolVar(&by.descending, "descending", false, "with --rank: the largest first")
 	f.StringVar(&by.on.Split, "rank-on", "", "with --rank: the split that units are ranked on (default the one that is not --split)")

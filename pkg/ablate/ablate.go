@@ -47,6 +47,11 @@ type Spec struct {
 	// Given are explicit orderings instead of random ones. Orders, Points (if Given has a grid) and Seed are then of no
 	// account; Sites must be empty or those of Given.
 	Given *Orderings `json:"given,omitempty"`
+	// Basis says what is taken out: "" units, or "random" directions of a random orthonormal basis of the units of each site,
+	// another one for each ordering (see RandomBasis). Directions are pooled and ordered as units are, so that after k steps
+	// each site has lost as many of them as it would have lost units. To must then be zero.
+	Basis     string `json:"basis,omitempty"`
+	BasisSeed uint64 `json:"basis_seed,omitempty"` // of the bases
 	// Bound, unless it is zero, asks for accuracies that are known closely enough instead of exactly: an ordering is then
 	// evaluated on a random part of the examples, the same at all its points, as large as its least certain point needs.
 	Bound sample.Bound `json:"bound,omitzero"`
@@ -60,6 +65,9 @@ func (s Spec) WithDefaults() Spec {
 		if len(s.Given.Grid) > 0 {
 			s.Points = len(s.Given.Grid)
 		}
+	}
+	if s.Basis == "" {
+		s.BasisSeed = 0
 	}
 	if s.Orders == 0 {
 		s.Orders = 10
@@ -134,6 +142,8 @@ type plan struct {
 	grid   []int
 	orders [][]int
 	bound  sample.Bound
+	basis  string // "": units
+	turn   uint64 // seed of the bases
 }
 
 func newPlan(sites []unit.Site, spec Spec) (plan, error) {
@@ -153,12 +163,18 @@ func newPlan(sites []unit.Site, spec Spec) (plan, error) {
 	if spec.Points < 0 || spec.Points == 1 {
 		return plan{}, fmt.Errorf("points is %d, at least 2 are needed for a curve (0 means 20)", spec.Points)
 	}
+	switch {
+	case spec.Basis != "" && spec.Basis != RandomDirections:
+		return plan{}, fmt.Errorf("basis is %q; allowed: %q, or nothing for units", spec.Basis, RandomDirections)
+	case spec.Basis != "" && spec.To != unit.Zero:
+		return plan{}, fmt.Errorf("directions of a basis are taken out, which leaves zero of them; they cannot be clamped to %s", spec.To)
+	}
 	spec = spec.WithDefaults()
 	chosen, err := unit.Select(sites, names)
 	if err != nil {
 		return plan{}, err
 	}
-	p := plan{pool: newPool(chosen), to: spec.To, seed: spec.Seed, bound: spec.Bound}
+	p := plan{pool: newPool(chosen), to: spec.To, seed: spec.Seed, bound: spec.Bound, basis: spec.Basis, turn: spec.BasisSeed}
 	if p.units == 0 {
 		return plan{}, errors.New("the network has no units to ablate; name its activations with tap points")
 	}
@@ -181,7 +197,7 @@ func newPlan(sites []unit.Site, spec Spec) (plan, error) {
 func (p plan) empty() Result {
 	r := Result{
 		Units: p.units, To: p.to, Orders: len(p.orders), Seed: p.seed, Given: p.given, OrdersHash: p.hash(),
-		Grid: p.grid, Correct: [][]int{},
+		Grid: p.grid, Correct: [][]int{}, Basis: p.basis, BasisSeed: p.turn,
 	}
 	if p.bound != (sample.Bound{}) {
 		r.Bounded = &sample.Rows{Bound: p.bound}
@@ -212,8 +228,8 @@ func (p plan) hash() string {
 func (p plan) resume(old Result) (Result, error) {
 	r := p.empty()
 	if !slices.Equal(old.Sites, r.Sites) || old.Units != r.Units || old.To != r.To || old.Orders != r.Orders ||
-		old.OrdersHash != r.OrdersHash || !slices.Equal(old.Grid, r.Grid) {
-		return Result{}, errors.New("the result to resume is of other sites, orderings, grid or target; start afresh")
+		old.OrdersHash != r.OrdersHash || !slices.Equal(old.Grid, r.Grid) || old.Basis != r.Basis || old.BasisSeed != r.BasisSeed {
+		return Result{}, errors.New("the result to resume is of other sites, orderings, grid, target or basis; start afresh")
 	}
 	if (old.Bounded == nil) != (r.Bounded == nil) || (r.Bounded != nil && old.Bounded.Bound != p.bound) {
 		return Result{}, errors.New("the result to resume is of another bound; start afresh")
@@ -260,7 +276,7 @@ func (p plan) next(ctx context.Context, e Evaluator, r *Result) error {
 			ks = append(ks, p.units)
 		}
 	}
-	scores, receipt, err := evaluate(ctx, e, p.nested(p.orders[len(r.Correct)], ks, p.to), &r.Seconds.Evaluate)
+	scores, receipt, err := evaluate(ctx, e, p.sets(len(r.Correct), ks), &r.Seconds.Evaluate)
 	if err != nil {
 		return err
 	}
@@ -322,6 +338,26 @@ func evaluate(
 		}
 	}
 	return scores, receipt, nil
+}
+
+// sets are the edits of an ordering, for each k of ascending ks.
+func (p plan) sets(order int, ks []int) [][]unit.Edit {
+	sets := p.nested(p.orders[order], ks, p.to)
+	if p.basis == "" {
+		return sets
+	}
+	bases := map[string]*unit.Basis{}
+	for _, s := range p.sites {
+		bases[s.Name] = RandomBasis(s, p.turn, order)
+	}
+	for _, set := range sets {
+		for i, e := range set {
+			if e.Units != nil { // all directions of a basis are all units, the same for every ordering
+				set[i].Basis = bases[e.Site]
+			}
+		}
+	}
+	return sets
 }
 
 // pool numbers the units of several sites through.

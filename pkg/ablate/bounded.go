@@ -17,7 +17,7 @@ type bounded struct {
 
 // next evaluates one more ordering and adds it to r. On error r gains nothing but the time spent.
 func (b *bounded) next(ctx context.Context, _ Evaluator, r *Result) error {
-	order := b.orders[len(r.Correct)]
+	order := len(r.Correct)
 	var ks []int
 	for _, k := range b.grid {
 		if k > 0 && k < b.units {
@@ -26,9 +26,9 @@ func (b *bounded) next(ctx context.Context, _ Evaluator, r *Result) error {
 	}
 	var ends [][]unit.Edit
 	if b.hasAll() {
-		ends = b.nested(order, []int{b.units}, b.to)
+		ends = b.sets(order, []int{b.units})
 	}
-	found, err := b.session.Next(ctx, r.Baseline, b.nested(order, ks, b.to), ends...)
+	found, err := b.session.Next(ctx, r.Baseline, b.sets(order, ks), ends...)
 	r.Seconds.Evaluate += found.Seconds
 	if err != nil {
 		return err

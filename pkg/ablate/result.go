@@ -27,6 +27,10 @@ type Result struct {
 	Seed       uint64      `json:"seed"`            // of the orderings, unless they were given
 	Given      bool        `json:"given,omitempty"` // the orderings were given, not drawn
 	OrdersHash string      `json:"orders_sha256"`   // equal: the same orderings, so the curves are paired
+	// Basis, if not empty, tells that directions of random bases were taken out, and not units, which all counts of units are
+	// then counts of; BasisSeed is that of the bases.
+	Basis     string `json:"basis,omitempty"`
+	BasisSeed uint64 `json:"basis_seed,omitempty"`
 
 	Grid     []int     `json:"grid"`     // numbers k of units ablated
 	Fraction []float64 `json:"fraction"` // k / Units
@@ -118,6 +122,14 @@ func AUC(fraction, accuracy []float64) float64 {
 	return area / (fraction[len(fraction)-1] - fraction[0])
 }
 
+// what is ablated.
+func (r Result) what() string {
+	if r.Basis != "" {
+		return "directions"
+	}
+	return "units"
+}
+
 // Curve is the mean accuracy against the number of units ablated, with a band of one s.d. over orderings to both sides
 // (none with fewer than two orderings). The band may leave [0, 1]; nothing is clipped. A result without orderings gives
 // an empty curve. With a bound, the text of the band says how closely every accuracy is known; a single ordering has the
@@ -125,7 +137,7 @@ func AUC(fraction, accuracy []float64) float64 {
 func (r Result) Curve(name string) result.Curve {
 	c := result.Curve{
 		Name:  name,
-		XAxis: result.Axis{Name: "units ablated"},
+		XAxis: result.Axis{Name: r.what() + " ablated"},
 		YAxis: result.Axis{Name: "accuracy", Unit: "fraction"},
 		N:     len(r.Correct),
 		Y:     append([]float64(nil), r.Mean...),
@@ -171,6 +183,9 @@ func Pooled(name string, results []Result) (result.Curve, error) {
 				len(r.Correct), r.Orders)
 		case r.Bounded != nil:
 			return result.Curve{}, fmt.Errorf("result %d of %d is known within a bound only; a pooled curve needs exact ones", i+1, len(results))
+		case r.Basis != results[0].Basis || r.BasisSeed != results[0].BasisSeed:
+			return result.Curve{}, fmt.Errorf("result %d takes out directions of another basis (%q, seed %d) than the first one (%q, seed %d)",
+				i+1, r.Basis, r.BasisSeed, results[0].Basis, results[0].BasisSeed)
 		case !slices.Equal(r.Grid, results[0].Grid) || r.Units != results[0].Units || r.Orders != results[0].Orders:
 			return result.Curve{}, fmt.Errorf("result %d has %d orderings of %d units at %v, the first one %d of %d at %v; "+
 				"a pooled curve needs the same", i+1, r.Orders, r.Units, r.Grid, results[0].Orders, results[0].Units, results[0].Grid)

@@ -31,11 +31,14 @@ type EstimateOptions struct {
 	// YMin and YMax are the ends of the vertical axis, further apart if something is beyond them. Both 0: as wide as numbers
 	// and bars need, with 0.
 	YMin, YMax float64
-	Style      Style
+	// Sideways draws the estimates below each other, the first one on top, with their names in full to the left: for names
+	// that are long. X is then the label of the vertical axis, and Y that of the horizontal one.
+	Sideways bool
+	Style    Style
 }
 
-// Estimates draws numbers side by side in the order given, each with a bar from Lo to Hi if there is a Band, over a line at
-// 0. Where names take too much room, what they begin with alike is left out, and stands in the axis label.
+// Estimates draws numbers side by side (or Sideways) in the order given, each with a bar from Lo to Hi if there is a Band, over a
+// line at 0. Where names take too much room, what they begin with alike is left out, and stands in the axis label.
 //
 // At least one estimate with a name is needed; those that are not missing must be finite with Lo ≤ Hi, or Lo and Hi both
 // NaN for no bar.
@@ -50,6 +53,9 @@ func Estimates(opt EstimateOptions, estimates ...Estimate) (*Figure, error) {
 		return nil, fmt.Errorf("figure %q: %w", opt.Title, err)
 	}
 	f.frame = frame{style: f.opt.Style, heading: opt.Title, caption: f.opt.Caption, x: f.xAxis(), y: f.yAxis(), paint: f.paintAll}
+	if opt.Sideways {
+		f.x, f.y = f.y, f.names()
+	}
 	if opt.Band != "" {
 		f.frame.caption = append([]string{"Bars: " + opt.Band + "."}, f.opt.Caption...)
 	}
@@ -93,8 +99,15 @@ func (f *estimateFigure) barred(e Estimate) bool {
 
 func (f *estimateFigure) pooled(i int) bool { return f.opt.Pooled != nil && i == len(f.all)-1 }
 
-// place is where estimate i stands on the horizontal axis.
+// place is where estimate i stands on the axis of names.
 func (f *estimateFigure) place(i int) float64 {
+	if f.opt.Sideways {
+		return -f.order(i)
+	}
+	return f.order(i)
+}
+
+func (f *estimateFigure) order(i int) float64 {
 	if f.pooled(i) {
 		return float64(i) + 1.5
 	}
@@ -131,6 +144,15 @@ func (f *estimateFigure) xAxis() axis {
 	return a
 }
 
+// names is the axis of names if they stand below each other.
+func (f *estimateFigure) names() axis {
+	a := axis{label: f.opt.X, lo: f.place(len(f.all)-1) - .6, hi: -.4}
+	for i, e := range slices.Backward(f.all) {
+		a.ticks = append(a.ticks, plot.Tick{Value: f.place(i), Label: e.Name})
+	}
+	return a
+}
+
 // common is what all names begin with, letters only, and not all of any.
 func common(names []string) string {
 	prefix := names[0]
@@ -162,31 +184,51 @@ func (f *estimateFigure) yAxis() axis {
 
 func (f *estimateFigure) paintAll(c draw.Canvas, x, y func(float64) vg.Length) {
 	u := f.unit()
-	c.StrokeLine2(draw.LineStyle{Color: ink, Width: .8 * u}, c.Min.X, y(0), c.Max.X, y(0))
+	// A point by its place among the names and its value.
+	at := func(place, value float64) vg.Point {
+		if f.opt.Sideways {
+			return vg.Point{X: x(value), Y: y(place)}
+		}
+		return vg.Point{X: x(place), Y: y(value)}
+	}
+	line := func(style draw.LineStyle, from, to vg.Point) { c.StrokeLine2(style, from.X, from.Y, to.X, to.Y) }
+	names, values := f.x, f.y
+	if f.opt.Sideways {
+		names, values = f.y, f.x
+	}
+	line(draw.LineStyle{Color: ink, Width: .8 * u}, at(names.lo, 0), at(names.hi, 0))
 	for i, e := range f.all {
-		at, colour, shape := x(f.place(i)), blue, mark(0)
+		place, colour, shape := f.place(i), blue, mark(0)
 		if f.pooled(i) {
 			colour, shape = vermillion, mark(3)
-			between := x(f.place(i) - .75)
-			c.StrokeLine2(draw.LineStyle{Color: fine, Width: .6 * u, Dashes: []vg.Length{2 * u, 2 * u}}, between, c.Min.Y, between, c.Max.Y)
+			between := (place + f.place(i-1)) / 2
+			line(draw.LineStyle{Color: fine, Width: .6 * u, Dashes: []vg.Length{2 * u, 2 * u}}, at(between, values.lo), at(between, values.hi))
 		}
 		if e.Missing {
 			continue
 		}
 		if f.barred(e) {
 			style := draw.LineStyle{Color: colour, Width: 1.4 * u}
-			c.StrokeLine2(style, at, y(e.Lo), at, y(e.Hi))
+			line(style, at(place, e.Lo), at(place, e.Hi))
+			across := vg.Point{X: 2.5 * u}
+			if f.opt.Sideways {
+				across = vg.Point{Y: 2.5 * u}
+			}
 			for _, end := range []float64{e.Lo, e.Hi} {
-				c.StrokeLine2(style, at-2.5*u, y(end), at+2.5*u, y(end))
+				line(style, at(place, end).Sub(across), at(place, end).Add(across))
 			}
 		}
-		c.DrawGlyph(draw.GlyphStyle{Color: colour, Radius: 3 * u, Shape: shape}, vg.Point{X: at, Y: y(e.Value)})
+		c.DrawGlyph(draw.GlyphStyle{Color: colour, Radius: 3 * u, Shape: shape}, at(place, e.Value))
 	}
 }
 
 func (f *estimateFigure) alt() string {
-	parts := []string{f.opt.Title, fmt.Sprintf("Plot of %d numbers", len(f.all)), "Horizontal axis: " + f.x.label,
-		fmt.Sprintf("Vertical axis: %s, %s to %s", f.y.label, number(f.y.lo, 4), number(f.y.hi, 4))}
+	names, values, of, by := f.x, f.y, "Horizontal", "Vertical"
+	if f.opt.Sideways {
+		names, values, of, by = f.y, f.x, by, of
+	}
+	parts := []string{f.opt.Title, fmt.Sprintf("Plot of %d numbers", len(f.all)), of + " axis: " + names.label,
+		fmt.Sprintf("%s axis: %s, %s to %s", by, values.label, number(values.lo, 4), number(values.hi, 4))}
 	for _, e := range f.all {
 		switch {
 		case e.Missing:

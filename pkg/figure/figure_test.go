@@ -153,6 +153,7 @@ func figures() map[string]*Figure {
 	return map[string]*Figure{
 		"scatter":   must(Scatter(scatterOptions, clouds...)),
 		"estimates": must(Estimates(correlations(), correlated(16)...)),
+		"sideways":  sideways(),
 		"ablation":  must(Curves(ablationOptions(), ablation()...)),
 		"many":      must(Curves(manyOptions, manyCurves...)),
 		"grid": must(Grid(2,

@@ -104,6 +104,35 @@ func correlated(n int) (all []Estimate) {
 	return all
 }
 
+// sideways are estimates with long names.
+func sideways() *Figure {
+	opt := correlations()
+	opt.Sideways, opt.X, opt.Title = true, "", "Correlation by measure"
+	all := correlated(4)
+	for i, name := range []string{"cumulative ablation of units", "margin", "training loss", "Frobenius norms, product"} {
+		all[i].Name = name
+	}
+	return must(Estimates(opt, all...))
+}
+
+func TestEstimatesSideways(t *testing.T) {
+	f := sideways()
+	require.Contains(t, f.Alt(), "Horizontal axis: Spearman's ρ, −1 to 1.")
+	require.Contains(t, f.Alt(), "cumulative ablation of units: −0.6, from −0.7 to −0.45. margin: none.")
+	require.Contains(t, svg(t, f), ">Frobenius norms, product</text>", "names are whole")
+	d := draws(t, f)
+	require.Len(t, d.fills, 4, "three numbers and the pooled one")
+	var centre, first, last vg.Length
+	for _, p := range d.fills[0] {
+		centre, first = max(centre, p.X), max(first, p.Y)
+	}
+	for _, p := range d.fills[3] {
+		last = max(last, p.Y)
+	}
+	require.InDelta(t, float64(d.data.Min.X+d.data.Size().X*.2), float64(centre), 5, "−0.6 on an axis from −1 to 1")
+	require.Greater(t, first, last, "the first one is on top, the pooled one at the bottom")
+}
+
 func TestEstimates(t *testing.T) {
 	all := correlated(4)
 	all[2].Lo, all[2].Hi = math.NaN(), math.NaN()

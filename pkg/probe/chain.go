@@ -184,7 +184,7 @@ func (r *running) prepareChains() (chains [][]piece) {
 			}}
 			r.given = append(r.given, pc.inputs...)
 			for _, site := range r.sites {
-				all, own := r.p.inputs(site, r.layout, r.widen, r.sets, block, nil)
+				all, own := r.p.inputs(site, r.layout, r.widen, r.sets, block, nil, nil)
 				pc.edits, r.given = append(pc.edits, all...), append(r.given, own...)
 			}
 			pieces = append(pieces, pc)

@@ -8,6 +8,8 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
+
+	"github.com/seed-ea9a9d67/directions/pkg/unit"
 )
 
 // gridGraph is the suffix of a job whose passes hold widen sets × chunk examples, all pairs of them. Inputs: targets, ids
@@ -22,7 +24,8 @@ func (p *Probe) gridGraph(j job) graphFunc {
 		w.spread = func(x *graph.Node) *graph.Node { return over(x, widen) }
 		var changed *graph.Node
 		w.edit = func(i int, x *graph.Node) *graph.Node {
-			y, n := editWide(x, j.layout, edits[i])
+			s, _ := unit.Find(p.sites, j.sites[i])
+			y, n := editWide(x, j.layout.at(s), edits[i])
 			changed = plus(changed, n)
 			return y
 		}
@@ -50,6 +53,17 @@ func plus(sum, x *graph.Node) *graph.Node {
 func (r *running) runGrid(ctx context.Context) (err error) {
 	var draws []*tensors.Tensor // by site; kept for the whole chunk if all sets share them
 	defer func() { free(draws) }()
+	shared := map[string]*tensors.Tensor{} // by site, of the whole job: the basis if all sets take directions of one
+	defer func() {
+		for _, t := range shared {
+			free([]*tensors.Tensor{t})
+		}
+	}()
+	for _, site := range r.sites {
+		if b, ok := sharedBasis(r.sets, r.job.sets, site); ok && r.turns(site) {
+			shared[site] = r.p.bases(site, 1, r.sets, nil, b)
+		}
+	}
 	for block := range slices.Chunk(r.job.sets, r.widen) {
 		if ctx.Err() != nil {
 			return fmt.Errorf("probe: %w", context.Cause(ctx))
@@ -66,7 +80,12 @@ func (r *running) runGrid(ctx context.Context) (err error) {
 			if r.noise {
 				drawn = draws[i]
 			}
-			all, own := r.p.inputs(site, r.layout, r.widen, r.sets, block, drawn)
+			bases := shared[site]
+			if bases == nil && r.turns(site) {
+				bases = r.p.bases(site, r.widen, r.sets, block, nil)
+				edits = append(edits, bases)
+			}
+			all, own := r.p.inputs(site, r.layout, r.widen, r.sets, block, drawn, bases)
 			inputs, edits = append(inputs, all...), append(edits, own...)
 		}
 		o, rest, err := r.pass.call(r.p, r.ids, inputs, r.frontier, r.constant)

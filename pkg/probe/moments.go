@@ -107,20 +107,15 @@ func (p *Probe) momentsLocked(ctx context.Context, sites []string) (map[string]M
 // (the first ones of the chunk) and the outputs, flat.
 func (p *Probe) eachChunk(ctx context.Context, name string, reduce func(r *tap.Recorder, counts *graph.Node) []*graph.Node,
 	add func(seen []int32, flat [][]float32) error) error {
-	exec := p.measure[name]
-	if exec == nil {
-		e, err := model.NewExec(p.backend.Engine, p.store, func(scope *model.Scope, in []*graph.Node) []*graph.Node {
-			images, ids, counts := in[0], in[1], in[2]
-			var r tap.Recorder
-			r.Attach(images.Graph())
-			p.net.Graph(scope, p.net.Pixels(rowsOf(images, ids)))
-			return last(reduce(&r, counts))
-		})
-		if err != nil {
-			return fmt.Errorf("probe: %w", err)
-		}
-		exec = e.WithName("probe " + name)
-		p.measure[name] = exec
+	exec, err := p.measuring(name, func(scope *model.Scope, in []*graph.Node) []*graph.Node {
+		images, ids, counts := in[0], in[1], in[2]
+		var r tap.Recorder
+		r.Attach(images.Graph())
+		p.net.Graph(scope, p.net.Pixels(rowsOf(images, ids)))
+		return last(reduce(&r, counts))
+	})
+	if err != nil {
+		return err
 	}
 	for _, c := range chunks(p.everything(), p.plainChunk(len(p.labels))) {
 		if ctx.Err() != nil {

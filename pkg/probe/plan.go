@@ -131,10 +131,16 @@ func (p *Probe) choose(j *job, sets [][]unit.Edit) error {
 		return err
 	}
 	j.method = grid
-	if to, ok := sameTarget(sets, j.sets, j.sites[0]); ok && !j.noise {
+	// Directions of a basis are taken out by method grid alone: the others know of units only.
+	if to, ok := sameTarget(sets, j.sets, j.sites[0]); ok && !j.noise && j.turned == "" {
 		j.to = to
 		if !p.few(j, a, sets) && !p.avoid[chain] {
 			p.nest(j, a, sets)
+		}
+	}
+	for _, s := range p.sites {
+		if j.turns(s.Name) { // there and back
+			a.suffix += 2 * float64(elements(s)) * float64(s.Units())
 		}
 	}
 	p.size(j, a)

@@ -81,7 +81,7 @@ func (p *Probe) plainExec(l layout) (*model.Exec, error) {
 		var changed *graph.Node
 		r := tap.Recorder{Edit: func(site string, x *graph.Node) *graph.Node {
 			i := slices.IndexFunc(p.sites, func(s unit.Site) bool { return s.Name == site })
-			y, n := editWide(x, l, edits[i])
+			y, n := editWide(x, l.at(p.sites[i]), edits[i])
 			changed = plus(changed, n)
 			return y
 		}}
@@ -139,7 +139,12 @@ func (p *Probe) callPlain(c chunk, sets [][]unit.Edit, set int) (o plainly, err 
 		given = append(given, draws...)
 	}
 	for i, site := range sites {
-		all, own := p.inputs(site, l, 1, sets, []int{set}, draws[i])
+		var bases *tensors.Tensor
+		if l.turns(site) {
+			bases = p.bases(site, 1, sets, []int{set}, nil)
+			given = append(given, bases)
+		}
+		all, own := p.inputs(site, l, 1, sets, []int{set}, draws[i], bases)
 		inputs, given = append(inputs, all...), append(given, own...)
 	}
 	out, err := call(exec, slices.Concat([]*tensors.Tensor{p.images, p.targets}, inputs)...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/gomlx/gomlx/core/graph"
@@ -23,6 +24,9 @@ type layout struct {
 	elements bool
 	// S.d. (Float32)[widen, units] and draws (Float32)[1 or widen, chunk, …, units].
 	noise bool
+	// Sites where directions of a basis are taken out, each followed by a space, in order of name: which directions stay
+	// (Float32)[widen, units] and the basis (Float32)[1 or widen, units, units], a direction a row.
+	turned string
 }
 
 // add takes in what an edit needs.
@@ -30,7 +34,15 @@ func (l *layout) add(e unit.Edit, s unit.Site) {
 	l.noise = l.noise || e.Sigma != nil
 	l.means = l.means || e.To.Kind == unit.KindMean || e.To.Kind == unit.KindElementMean
 	l.elements = l.elements || byElement(e.To, s)
+	if e.Basis != nil && !l.turns(s.Name) {
+		names := append(strings.Fields(l.turned), s.Name)
+		slices.Sort(names)
+		l.turned = strings.Join(names, " ") + " "
+	}
 }
+
+// turns tells whether directions of a basis are taken out at a site.
+func (l layout) turns(site string) bool { return strings.Contains(" "+l.turned, " "+site+" ") }
 
 // layoutOf is what the sets need, at any site.
 func (p *Probe) layoutOf(sets [][]unit.Edit, which ...int) (l layout) {
@@ -46,6 +58,9 @@ func (p *Probe) layoutOf(sets [][]unit.Edit, which ...int) (l layout) {
 // at is the layout of one site: where a unit is one activation, it has no elements.
 func (l layout) at(s unit.Site) layout {
 	l.elements = l.elements && len(s.Shape) > 1
+	if !l.turns(s.Name) {
+		l.turned = ""
+	}
 	return l
 }
 
@@ -59,6 +74,9 @@ func (l layout) String() (text string) {
 	if l.noise {
 		text += " with noise"
 	}
+	if l.turned != "" {
+		text += " without directions at " + strings.TrimSpace(l.turned)
+	}
 	return text
 }
 
@@ -70,7 +88,7 @@ func (p *Probe) split(l layout, sites []string, in []*graph.Node) (bySite [][]*g
 		for _, more := range []struct {
 			is     bool
 			inputs int
-		}{{l.means, 1}, {l.at(s).elements, 3}, {l.noise, 2}} {
+		}{{l.means, 1}, {l.at(s).elements, 3}, {l.noise, 2}, {l.turns(name), 2}} {
 			if more.is {
 				n += more.inputs
 			}
@@ -104,7 +122,17 @@ func editWide(x *graph.Node, l layout, in []*graph.Node) (y, changed *graph.Node
 		}
 		value, slack, in = graph.Where(chosen, spread(in[1]), value), graph.Where(chosen, spread(in[2]), slack), in[3:]
 	}
-	y = graph.Where(mask, value, graph.Reshape(x, dims...))
+	y = graph.Reshape(x, dims...)
+	if l.turned != "" {
+		own := in[len(in)-2:]
+		kept, rounding := project(y, own[0], own[1])
+		y, in = kept, in[:len(in)-2]
+		if slack == nil {
+			slack = graph.ZerosLike(y)
+		}
+		slack = graph.Add(slack, rounding)
+	}
+	y = graph.Where(mask, value, y)
 	if l.noise {
 		y = graph.Add(y, graph.Mul(lift(in[0]), graph.BroadcastToDims(in[1], dims...)))
 	}
@@ -115,17 +143,48 @@ func editWide(x *graph.Node, l layout, in []*graph.Node) (y, changed *graph.Node
 	return y, countTrue(graph.GreaterThan(graph.Abs(graph.Sub(x, y)), graph.Reshape(slack, flat...)))
 }
 
+// project leaves of x [widen, chunk, …, units] the part along the directions that stay:
+//
+//	Σ_d stay_d q_d (q_d · x),
+//
+// with stay (Float32)[widen, units], 1 for those and else 0, and basis (Float32)[1 or widen, units, units]. Adding up what
+// stays, and not taking away what goes, leaves exactly zero without any direction. Where all stay, x is untouched. slack is
+// how far from x a result counts as equal: the products round.
+func project(x, stay, basis *graph.Node) (y, slack *graph.Node) {
+	dims := x.Shape().Dimensions
+	units, widen, bases := dims[len(dims)-1], dims[0], basis.Shape().Dimensions[0]
+	lift := func(n *graph.Node) *graph.Node {
+		for n.Rank() < len(dims) {
+			n = graph.InsertAxes(n, 1)
+		}
+		return graph.BroadcastToDims(n, dims...)
+	}
+	there, back := "bnu,bdu->bnd", "bnd,bdu->bnu" // as many products as there are bases
+	rows := func(n *graph.Node) *graph.Node { return graph.Reshape(n, bases, -1, units) }
+	if bases == 1 { // one product
+		there, back, basis = "nu,du->nd", "nd,du->nu", graph.Reshape(basis, units, units)
+		rows = func(n *graph.Node) *graph.Node { return graph.Reshape(n, -1, units) }
+	}
+	along := graph.Reshape(graph.Einsum(there, rows(x), basis), dims...)
+	along = graph.Mul(along, lift(stay))
+	y = graph.Reshape(graph.Einsum(back, rows(along), basis), dims...)
+	gone := graph.LessThan(graph.ReduceMin(stay, -1), graph.ScalarOne(x.Graph(), stay.DType())) // [widen]
+	gone = lift(graph.BroadcastToDims(graph.InsertAxes(gone, -1), widen, units))
+	most := graph.BroadcastToDims(graph.InsertAxes(graph.ReduceMax(graph.Abs(x), -1), -1), dims...)
+	return graph.Where(gone, y, x), graph.Where(gone, graph.MulScalar(most, 1e-5), graph.ZerosLike(x))
+}
+
 // inputs gives the graph inputs that describe what the sets of block do at one site, in the layout editWide reads;
-// noise needs draws. A block shorter than widen, or −1 in place of a set, is filled up with empty sets. own are those
+// noise needs draws, and directions bases. A block shorter than widen, or −1 in place of a set, is filled up with empty sets. own are those
 // of them that the caller is to free.
-func (p *Probe) inputs(site string, l layout, widen int, sets [][]unit.Edit, block []int, draws *tensors.Tensor) (
+func (p *Probe) inputs(site string, l layout, widen int, sets [][]unit.Edit, block []int, draws, bases *tensors.Tensor) (
 	all, own []*tensors.Tensor,
 ) {
 	s, _ := unit.Find(p.sites, site)
 	l = l.at(s)
 	n := s.Units()
 	mask, value := make([]bool, widen*n), make([]float32, widen*n)
-	var slack, sigma []float32
+	var slack, sigma, stay []float32
 	var chosen []bool
 	if l.means {
 		slack = make([]float32, widen*n)
@@ -135,6 +194,9 @@ func (p *Probe) inputs(site string, l layout, widen int, sets [][]unit.Edit, blo
 	}
 	if l.noise {
 		sigma = make([]float32, widen*n)
+	}
+	if l.turned != "" {
+		stay = slices.Repeat([]float32{1}, widen*n)
 	}
 	for row, i := range block {
 		if i < 0 {
@@ -150,6 +212,10 @@ func (p *Probe) inputs(site string, l layout, widen int, sets [][]unit.Edit, blo
 			}
 			for k, u := range unitsOf(e, n) {
 				at := row*n + u
+				if e.Basis != nil {
+					stay[at] = 0
+					continue
+				}
 				mask[at] = e.To.Kind != unit.KindItself
 				if byUnit != nil {
 					value[at] = byUnit[u]
@@ -181,7 +247,67 @@ func (p *Probe) inputs(site string, l layout, widen int, sets [][]unit.Edit, blo
 		own = append(own, sd)
 		all = append(all[:len(all):len(all)], sd, draws)
 	}
+	if l.turned != "" {
+		which := tensors.FromFlatDataAndDimensions(stay, widen, n)
+		own = append(own, which)
+		all = append(all[:len(all):len(all)], which, bases)
+	}
 	return all, own
+}
+
+// basisOf is the basis whose directions a set takes out of a site, nil if it does not.
+func basisOf(set []unit.Edit, site string) *unit.Basis {
+	for _, e := range set {
+		if e.Site == site && e.Basis != nil {
+			return e.Basis
+		}
+	}
+	return nil
+}
+
+// sharedBasis is the one basis that all of the sets use at a site, if they use one; −1 in place of a set counts for nothing.
+func sharedBasis(sets [][]unit.Edit, which []int, site string) (one *unit.Basis, ok bool) {
+	for _, i := range which {
+		if i < 0 {
+			continue
+		}
+		b := basisOf(sets[i], site)
+		if b != nil && one != nil && b != one {
+			return nil, false
+		}
+		if b != nil {
+			one = b
+		}
+	}
+	return one, one != nil
+}
+
+// bases are those whose directions a block of sets takes out of a site: (Float32)[1, units, units] if they share one, else
+// [widen, units, units], with zeros for sets without one.
+func (p *Probe) bases(site string, widen int, sets [][]unit.Edit, block []int, shared *unit.Basis) *tensors.Tensor {
+	s, _ := unit.Find(p.sites, site)
+	n := s.Units()
+	if shared != nil {
+		widen = 1
+	}
+	flat := make([]float32, widen*n*n)
+	fill := func(row int, b *unit.Basis) {
+		if b != nil {
+			for k, x := range b.Vectors {
+				flat[row*n*n+k] = float32(x)
+			}
+		}
+	}
+	if shared != nil {
+		fill(0, shared)
+	} else {
+		for row, i := range block {
+			if i >= 0 {
+				fill(row, basisOf(sets[i], site))
+			}
+		}
+	}
+	return tensors.FromFlatDataAndDimensions(flat, widen, n, n)
 }
 
 // unitsOf yields the units of an edit, numbered.

@@ -11,16 +11,20 @@ import (
 	"github.com/seed-ea9a9d67/directions/pkg/stat"
 )
 
-// scipy's answers: linregress, pearsonr, spearmanr, ttest_rel and permutation_test. testdata/oracles.py wrote them.
+// scipy's answers: linregress, pearsonr, spearmanr, kendalltau, ttest_rel and permutation_test. testdata/oracles.py wrote them.
 type oracles struct {
 	Points []struct {
 		X, Y                                []float64
 		Slope, Intercept, Pearson, Spearman float64
+		Kendall                             float64
 		SlopeSE                             float64 `json:"slope_se"`
 	}
 	Pairs []struct {
 		A, B      []float64
 		Lo, Hi, P float64
+	}
+	Conditional []struct { // kendalltau, and conditional information from its definition with stats.entropy
+		LR, Batch, Outcome, Measure, Shares []float64
 	}
 }
 
@@ -43,6 +47,9 @@ func TestLineAgainstScipy(t *testing.T) {
 		rho, err := stat.Spearman(o.X, o.Y)
 		require.NoError(t, err)
 		require.InDelta(t, o.Spearman, rho, 1e-12)
+		tau, err := stat.Kendall(o.X, o.Y)
+		require.NoError(t, err)
+		require.InDelta(t, o.Kendall, tau, 1e-14)
 	}
 	line, err := stat.OLS([]float64{1, 3}, []float64{2, 8})
 	require.NoError(t, err)

@@ -117,6 +117,9 @@ type Edit struct {
 	To    Target    `json:"to"`
 	Sigma []float64 `json:"sigma,omitzero"` // s.d. of the added noise, one per edited unit; nil: no noise
 	Seed  uint64    `json:"seed,omitempty"` // of the noise
+	// Basis, if not nil, makes Units directions of it, which are taken out of the activation: see Project. To is then Zero,
+	// there is no noise, and the set has no other edit of the site.
+	Basis *Basis `json:"basis,omitempty"`
 }
 
 // Ablate is the edit that clamps units of a site; no units given means all of them.
@@ -225,11 +228,27 @@ func Select(sites []Site, names []string) ([]Site, error) {
 func Check(sites []Site, sets [][]Edit) error {
 	seen := map[string][]int{} // site → for each unit, 1 + the last set that edited it
 	noisy := map[string]int{}  // site → 1 + the last set that added noise there
+	// Of sites where directions of a basis are edited: site → 1 + the last set that edited it at all, and that did so there.
+	edited, turned := map[string]int{}, map[string]int{}
 	for i, set := range sets {
 		for _, e := range set {
 			s, err := Find(sites, e.Site)
 			if err != nil {
 				return fmt.Errorf("edit set %d: %w", i, err)
+			}
+			if e.Basis != nil {
+				if n := s.Units(); len(e.Basis.Vectors) != n*n {
+					return fmt.Errorf("edit set %d: a basis of the %d units of site %q has %d numbers, got %d", i, n, s.Name, n*n, len(e.Basis.Vectors))
+				}
+				if e.To != Zero || e.Sigma != nil {
+					return fmt.Errorf("edit set %d, site %q: directions of a basis can be taken out only (target zero, no noise)", i, s.Name)
+				}
+			}
+			if edited[s.Name] == i+1 && (e.Basis != nil || turned[s.Name] == i+1) {
+				return fmt.Errorf("edit set %d takes directions of a basis out of site %q and edits it otherwise too", i, s.Name)
+			}
+			if edited[s.Name] = i + 1; e.Basis != nil {
+				turned[s.Name] = i + 1
 			}
 			if e.Sigma != nil {
 				if noisy[s.Name] == i+1 {
