@@ -227,7 +227,7 @@ func (c Course) Curves(column string, y result.Axis) ([]result.Curve, error) {
 func (c Course) Figure() (*figure.Figure, error) {
 	caption := fmt.Sprintf("%s (%s), on %d %s examples.", c.Network, c.Net, c.Examples, c.Split)
 	if len(c.Rows.Rows) > 0 && c.Rows.Rows[0][0] == 0 {
-		caption += " The first points are of the untrained network."
+		caption += " The untrained network stands at half of the first epoch after it."
 	}
 	selective, err := c.Curves("selectivity", result.Axis{Name: "median class selectivity index"})
 	if err != nil {
