@@ -77,7 +77,11 @@ func newUnits(a *app) *cobra.Command {
 				return err
 			}
 			if overTraining {
-				course, err := l.Course(cmd.Context(), r, t.on, spec, !noImpact)
+				impact := &t.on
+				if noImpact {
+					impact = nil
+				}
+				course, err := l.Course(cmd.Context(), r, t.on, impact, spec)
 				if err != nil {
 					return err
 				}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/seed-ea9a9d67/directions/pkg/ablate"
 	"github.com/seed-ea9a9d67/directions/pkg/figure"
 	"github.com/seed-ea9a9d67/directions/pkg/result"
 	"github.com/seed-ea9a9d67/directions/pkg/selectivity"
@@ -50,10 +51,11 @@ func CourseColumns() []string {
 		"delta_accuracy", "rho", "train_loss", "train_accuracy", "test_loss", "test_accuracy"}
 }
 
-// Course measures the units of each checkpoint that a run kept (Spec.Fit.Checkpoints), as Units does: on the same examples (the
-// zero On: all test examples), and unless impact is false ablating each unit to zero. What the store has of it is read. A run
-// without checkpoints is an error; checkpoints after an early end of the training are left out, with a note.
-func (l *Lab) Course(ctx context.Context, r *Run, on On, spec selectivity.Spec, impact bool) (Course, error) {
+// Course measures the units of each checkpoint that a run kept (Spec.Fit.Checkpoints): as Selectivity does, and unless impact is
+// nil as Single does, ablating each unit to zero; each on examples of its own (the zero On: all test examples). What the store
+// has of it is read. A run without checkpoints is an error; checkpoints after an early end of the training are left out, with a
+// note.
+func (l *Lab) Course(ctx context.Context, r *Run, on On, impact *On, spec selectivity.Spec) (Course, error) {
 	on = onTest(on)
 	if _, epoch, ok := atEpoch(r.Name); ok {
 		return Course{}, fmt.Errorf("run %s is itself the checkpoint of epoch %d; give the run", r.Label(), epoch)
@@ -75,17 +77,25 @@ func (l *Lab) Course(ctx context.Context, r *Run, on On, spec selectivity.Spec, 
 		if err != nil {
 			return Course{}, err
 		}
-		u, err := l.Units(ctx, at, on, spec, impact)
+		measured, err := l.Selectivity(ctx, at, on, spec)
 		if err != nil {
 			return Course{}, err
 		}
-		c.Examples = u.Selectivity.Examples
-		c.Seconds += u.Selectivity.Seconds.Total
-		if u.Impacts != nil {
-			c.Ablated = u.Impacts.Examples
-			c.Seconds += u.Impacts.Seconds.Total
+		units := measured.Table
+		c.Examples = measured.Examples
+		c.Seconds += measured.Seconds.Total
+		if impact != nil {
+			impacts, err := l.Single(ctx, at, onTest(*impact), ablate.SingleSpec{Sites: spec.Sites})
+			if err != nil {
+				return Course{}, err
+			}
+			if units, err = impacts.Join(units); err != nil {
+				return Course{}, err
+			}
+			c.Ablated = impacts.Examples
+			c.Seconds += impacts.Seconds.Total
 		}
-		if err := c.add(epoch, at, u.Table); err != nil {
+		if err := c.add(epoch, at, units); err != nil {
 			return Course{}, err
 		}
 	}
@@ -217,7 +227,7 @@ func (c Course) Curves(column string, y result.Axis) ([]result.Curve, error) {
 func (c Course) Figure() (*figure.Figure, error) {
 	caption := fmt.Sprintf("%s (%s), on %d %s examples.", c.Network, c.Net, c.Examples, c.Split)
 	if len(c.Rows.Rows) > 0 && c.Rows.Rows[0][0] == 0 {
-		caption += " The first points are of the untrained network."
+		caption += " The untrained network stands at half of the first epoch after it."
 	}
 	selective, err := c.Curves("selectivity", result.Axis{Name: "median class selectivity index"})
 	if err != nil {

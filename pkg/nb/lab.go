@@ -72,7 +72,7 @@ func Unit(run, site string, index int) lab.View {
 //	nb.Show(nb.OverTraining("mine"))
 func OverTraining(run string) lab.Course {
 	l := Lab()
-	return Must(l.Course(Context(), Must(l.Find(run)), lab.On{}, selectivity.Spec{Seed: 1}, true))
+	return Must(l.Course(Context(), Must(l.Find(run)), lab.On{}, &lab.On{}, selectivity.Spec{Seed: 1}))
 }
 
 // recomputed is the file that tells later cells of this notebook's session that a figure was computed anew; the folder is

@@ -1,6 +1,7 @@
 // Package paper reproduces the figures of Morcos, Barrett, Rabinowitz and Botvinick, "On the importance of single
 // directions for generalization" (ICLR 2018). Each figure is one file: what is trained and measured at which preset, the
-// curves and the table that come out, and the paper's claims as tests on our numbers, passed or failed.
+// curves and the table that come out, and the paper's claims as tests on our numbers, passed or failed. What four follow-up
+// papers found (section 5) stands in figures of their own: zhou, amjad, ranadive and leavitt.
 //
 // Presets: "smoke" runs in seconds (convolutional networks in minutes) on data that are part of the program; "quick" keeps
 // the paper's analysis, and its network and data as far as two cores can go in an hour; "paper" is the paper's protocol.
@@ -58,8 +59,14 @@ func (r *Result) Figure() (*figure.Figure, error) {
 }
 
 // heading is the title above the drawing.
-func (r *Result) heading() string {
-	return "Figure " + r.ID + ". " + r.Title + " (" + shortData(r.Data) + ")"
+func (r *Result) heading() string { return called(r.ID) + ". " + r.Title + " (" + shortData(r.Data) + ")" }
+
+// called is what a figure goes by: its number in the paper, or the follow-up whose finding it is about.
+func called(id string) string {
+	if d, err := lookup(id); err == nil && d.After != "" {
+		return d.After
+	}
+	return "Figure " + id
 }
 
 // shortData is what a data set is called where there is little room: a folder of pictures by the folder's own name.
@@ -79,6 +86,7 @@ func (r *Result) Passed() bool {
 type Info struct {
 	ID      string
 	Title   string
+	After   string   // for what a follow-up paper found, that paper: "Zhou et al. 2018"; else it is a figure of the paper
 	Claim   string   // what the paper says it shows
 	Presets []string // from the cheapest to the paper's own
 	Data    []string // data sets it can be drawn for: first that of smoke, then that of the other presets, then more
@@ -118,6 +126,7 @@ func designs() []design {
 		figure1a(), figure1b(), figure2a(), figure2b(), figure4a(), figure4b(), figure5a(), figure5b(), figure6a(), figure6b(),
 		figure7a(), figure7b(), figure7c(), figure7d(), figure7e(), figureA1(), figureA2a(), figureA2b(), figureA3a(), figureA3b(),
 		figureA4a(), figureA4b(), figureA4c(), figureA4d(), figureA4e(),
+		figureZhou(), figureAmjad(), figureRanadive(), figureLeavitt(),
 	}
 }
 
@@ -234,7 +243,7 @@ func (d design) result(ctx context.Context, l *lab.Lab, opt Options) (*Result, e
 		return nil, err
 	}
 	r.ID, r.Title, r.Preset, r.Data = d.ID, d.Title, opt.Preset, opt.Data
-	r.Table.Title = "Figure " + d.ID + ": " + r.Table.Title
+	r.Table.Title = called(d.ID) + ": " + r.Table.Title
 	r.Caption = append(r.Caption, caption(opt.Preset, p.Narrowing))
 	parts := r.Manifest // backend and seconds are those of the parts, which may have been computed long ago
 	r.Manifest = l.Manifest(key, p.Spec, parts.Inputs)

@@ -104,6 +104,21 @@ func small(d design) design {
 				s.Plain = convNets(true, 2)
 			}
 			p.Spec = s
+		case specAmjad:
+			s.Networks, s.Rank.Examples, s.On.Examples = instances(nets[0], 2), 60, 60
+			s.Random.Orders, s.Random.Points = 2, 5
+			p.Spec = s
+		case specRanadive:
+			s.On.Examples, s.Impact.Examples = 60, 30
+			p.Spec = s
+		case specLeavitt:
+			s.On.Examples = 60
+			for i := range s.Networks {
+				for k := range s.Networks[i] {
+					s.Networks[i][k].Examples = 100
+				}
+			}
+			p.Spec = s
 		case spec2:
 			s.Networks, s.Noise.Repeats = nets, 2
 			s.Noise.Scales = []float64{0.1, 0.3, 1, 3, 10}
@@ -623,4 +638,8 @@ func ExampleList() {
 	// A4c: Correlation of mutual information and impact, by layer of a convolutional network
 	// A4d: Mutual information and impact of the feature maps of a residual network
 	// A4e: Correlation of mutual information and impact, by block of a residual network
+	// zhou: What ablating one unit costs, overall and in the class hit hardest
+	// amjad: Ablation of a layer in the order of what its units tell about the class
+	// ranadive: Class selectivity and impact of units over training
+	// leavitt: Networks trained for or against class selectivity
 }

@@ -21,16 +21,19 @@ import (
 
 // measure is a number of a unit: the column of lab.Units that holds it, and what it is called on a figure.
 type measure struct {
-	column string
-	axis   result.Axis
-	short  string
+	column  string
+	axis    result.Axis
+	short   string
+	negated bool // the measure is −1 times the column
 }
 
 var (
-	classSelectivity = measure{"selectivity", result.Axis{Name: "class selectivity index"}, "selectivity"}
-	information      = measure{"mutual_information", result.Axis{Name: "mutual information with the class", Unit: "bits"}, "information"}
-	impact           = measure{"delta_loss", result.Axis{Name: "change of test loss when ablated", Unit: "nats"}, "impact"}
-	filterNorm       = measure{"l1_norm", result.Axis{Name: "L1 norm of the incoming filter"}, "L1 norm"}
+	classSelectivity = measure{column: "selectivity", axis: result.Axis{Name: "class selectivity index"}, short: "selectivity"}
+	information      = measure{column: "mutual_information", axis: result.Axis{Name: "mutual information with the class", Unit: "bits"}, short: "information"}
+	impact           = measure{column: "delta_loss", axis: result.Axis{Name: "change of test loss when ablated", Unit: "nats"}, short: "impact"}
+	accuracyLost     = measure{column: "delta_accuracy", axis: result.Axis{Name: "accuracy lost", Unit: "fraction"}, short: "accuracy lost", negated: true}
+	worstClassLost   = measure{column: "worst_class_drop", axis: result.Axis{Name: "lost in the worst class", Unit: "fraction"}, short: "loss of the worst class"}
+	filterNorm       = measure{column: "l1_norm", axis: result.Axis{Name: "L1 norm of the incoming filter"}, short: "L1 norm"}
 )
 
 // specUnits says which units are measured and how.
@@ -123,7 +126,15 @@ func layers(t result.Table) (names []string) {
 }
 
 // values is one measure of all units of a network, NaN where a unit has none.
-func (m measure) values(t result.Table) ([]float64, error) { return t.Numbers(m.column) }
+func (m measure) values(t result.Table) ([]float64, error) {
+	x, err := t.Numbers(m.column)
+	if m.negated {
+		for i := range x {
+			x[i] = 0 - x[i] // not −0
+		}
+	}
+	return x, err
+}
 
 // byLayer is one measure of a network's units by layer, without the units that have none.
 func (m measure) byLayer(t result.Table) (map[string][]float64, error) {
