@@ -45,7 +45,7 @@ func TestImportsRunOneWay(t *testing.T) {
 	// Each layer, and what it may import of this module beside the pure packages.
 	layers := map[string]string{
 		"pkg/backend": "", "pkg/tap": "", "pkg/nets": "tap", "pkg/onnx": "nets tap", "pkg/probe": "backend nets tap", "pkg/fit": "backend nets tap probe",
-		"pkg/lab": "backend nets onnx probe fit", "pkg/paper": "lab fit", "pkg/sweep": "lab fit", "pkg/nb": "lab paper",
+		"pkg/lab": "backend nets onnx probe fit", "pkg/paper": "lab fit sweep", "pkg/sweep": "lab fit", "pkg/nb": "lab paper",
 		"cmd/directions": "lab onnx paper sweep fit backend",
 	}
 	for name, allowed := range layers {

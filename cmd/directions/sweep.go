@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-ea9a9d67/directions/pkg/lab"
+	"github.com/seed-ea9a9d67/directions/pkg/paper"
 	"github.com/seed-ea9a9d67/directions/pkg/parquet"
 	"github.com/seed-ea9a9d67/directions/pkg/result"
 	"github.com/seed-ea9a9d67/directions/pkg/sweep"
@@ -56,6 +57,9 @@ func (a *app) sweep(name string) (*sweep.Sweep, error) {
 	return openSweep(l, name)
 }
 
+// sweepPresets are the sweeps that need no file: those of package sweep, and the networks of Figures 3 and 4c.
+func sweepPresets() []sweep.Spec { return append(sweep.Presets(), paper.Ensembles()...) }
+
 // openSweep finds the sweep that SPEC names.
 func openSweep(l *lab.Lab, name string) (*sweep.Sweep, error) {
 	ending := strings.ToLower(filepath.Ext(name))
@@ -71,8 +75,10 @@ func openSweep(l *lab.Lab, name string) (*sweep.Sweep, error) {
 		}
 		return sweep.Open(l, spec)
 	}
-	if spec, ok := sweep.Preset(name); ok {
-		return sweep.Open(l, spec)
+	for _, spec := range sweepPresets() {
+		if spec.Name == name {
+			return sweep.Open(l, spec)
+		}
 	}
 	return sweep.Find(l, name)
 }
@@ -468,7 +474,7 @@ func newSweepList(a *app) *cobra.Command {
 			}
 			fmt.Print(t.Text())
 			presets := result.Table{Title: "Presets", Columns: columns("preset", "networks", "net", "data", "varied")}
-			for _, p := range sweep.Presets() {
+			for _, p := range sweepPresets() {
 				networks, _, err := p.Networks()
 				if err != nil {
 					return err
@@ -476,6 +482,9 @@ func newSweepList(a *app) *cobra.Command {
 				var varied []string
 				for _, axis := range p.Grid {
 					varied = append(varied, axis.Name)
+				}
+				for _, r := range p.Random.Ranges {
+					varied = append(varied, r.Name)
 				}
 				cells := []any{p.Name, len(networks), p.Base.Net, p.Base.Data, strings.Join(varied, ", ")}
 				presets.Rows = append(presets.Rows, cells)

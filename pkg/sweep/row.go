@@ -32,6 +32,7 @@ type Row struct {
 	AUCSD        *float64 `json:"auc_sd,omitempty"`         // its sample s.d. over orderings, if there are two
 	AUCRelative  *float64 `json:"auc_relative,omitempty"`   // to the accuracy of the unedited network
 	AUCHalfWidth *float64 `json:"auc_half_width,omitempty"` // of an analysis with a bound; see ablate.Result
+	AUCTest      *float64 `json:"auc_test,omitempty"`       // of the same ablation on test examples; see Analyses.Test
 	NoiseAUC     *float64 `json:"noise_auc,omitempty"`      // see noise.Result.AUC
 
 	Seconds Seconds `json:"seconds"`
@@ -73,7 +74,7 @@ func (r Rows) Table() result.Table {
 		}
 	}
 	add("epochs_trained", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "auc", "auc_sd", "auc_relative",
-		"auc_half_width", "noise_auc", "seconds_training", "seconds_ablation", "seconds_noise", "backend", "run", "error")
+		"auc_half_width", "auc_test", "noise_auc", "seconds_training", "seconds_ablation", "seconds_noise", "backend", "run", "error")
 	for i, n := range r.Networks {
 		row := r.Rows[i]
 		if row == nil {
@@ -93,7 +94,7 @@ func (r Rows) Table() result.Table {
 		} else {
 			cells = append(cells, nil, nil, nil, nil)
 		}
-		for _, x := range []*float64{row.AUC, row.AUCSD, row.AUCRelative, row.AUCHalfWidth, row.NoiseAUC} {
+		for _, x := range []*float64{row.AUC, row.AUCSD, row.AUCRelative, row.AUCHalfWidth, row.AUCTest, row.NoiseAUC} {
 			if x == nil {
 				cells = append(cells, nil)
 			} else {

@@ -66,6 +66,8 @@ type Analyses struct {
 	On     lab.On
 	Ablate *ablate.Spec // cumulative ablation; nil: none
 	Noise  *noise.Spec  // noise sweep; nil: none
+	// Test, unless it is nil, are test examples on which the same ablation is done as well (Row.AUCTest).
+	Test *lab.On `json:",omitempty"`
 }
 
 // Base is what `directions train` trains without flags.
@@ -93,6 +95,9 @@ func (a Analyses) WithDefaults() Analyses {
 	if a.Noise != nil {
 		s := a.Noise.WithDefaults()
 		a.Noise = &s
+	}
+	if a.Test != nil {
+		a.Test = &lab.On{Split: "test", Examples: a.Test.Examples}
 	}
 	return a
 }
@@ -293,6 +298,16 @@ func (a Analyses) check() error {
 	}
 	if a.On.Examples < 0 {
 		return fmt.Errorf("the analyses are on %d examples; 0 means all", a.On.Examples)
+	}
+	if t := a.Test; t != nil {
+		switch {
+		case a.Ablate == nil:
+			return errors.New("an ablation on test examples is asked for, but no ablation")
+		case t.Split != "" && t.Split != "test":
+			return fmt.Errorf("the ablation on test examples is on split %q", t.Split)
+		case t.Examples < 0:
+			return fmt.Errorf("the ablation is on %d test examples; 0 means all", t.Examples)
+		}
 	}
 	if s := a.Ablate; s != nil {
 		if s.Orders < 0 || s.Points < 0 {

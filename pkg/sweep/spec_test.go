@@ -55,6 +55,17 @@ func TestKeys(t *testing.T) {
 	require.NotEqual(t, ablation.Key, key(Analyses{Ablate: &ablate.Spec{Orders: 9}}).Key)
 	require.NotEqual(t, ablation.Key, key(Analyses{Ablate: &ablate.Spec{}, On: lab.On{Split: "test"}}).Key)
 	require.NotEqual(t, ablation.Key, ablation.Run)
+	test := key(Analyses{Ablate: &ablate.Spec{}, Test: &lab.On{}})
+	require.NotEqual(t, ablation.Key, test.Key)
+	require.Equal(t, test.Key, key(Analyses{Ablate: &ablate.Spec{}, Test: &lab.On{Split: "test"}}).Key)
+	require.NotEqual(t, test.Key, key(Analyses{Ablate: &ablate.Spec{}, Test: &lab.On{Examples: 10}}).Key)
+}
+
+// Recorded before there was Analyses.Test: rows that were computed without it keep their keys.
+func TestKeysStay(t *testing.T) {
+	smoke, ok := Preset("smoke")
+	require.True(t, ok)
+	require.Equal(t, "44e040b25e1bacc7e754c9d3ea9f3cda", networks(t, smoke)[0].Key)
 }
 
 func TestRandom(t *testing.T) {
@@ -120,30 +131,38 @@ func TestSpecErrors(t *testing.T) {
 	seeds.Base.Fit.OrderSeed = math.MaxUint64
 	split := grid()
 	split.Analyses.On.Split = "valid"
+	test := func(a *ablate.Spec, on lab.On) Spec {
+		s := grid()
+		s.Analyses = Analyses{Ablate: a, Test: &on}
+		return s
+	}
 	many := make([]any, 400)
 	for i := range many {
 		many[i] = i
 	}
 	for want, s := range map[string]Spec{
-		`the name is ""`:                                  {},
-		`the name is "a/b"`:                               {Name: "a/b"},
-		`no parameter "rate"; there are data,`:            grid(Axis{"rate", []any{1}}),
-		"grid: lr has no values":                          grid(Axis{"lr", nil}),
-		"grid: lr is varied twice":                        grid(Axis{"lr", []any{1}}, Axis{"lr", []any{2}}),
-		"seed and init_seed are both varied":              grid(Axis{"seed", []any{1}}, Axis{"init_seed", []any{2}}),
-		"lr: fast is not a number":                        grid(Axis{"lr", []any{"fast"}}),
-		"lr is 0, it must be greater than 0":              grid(Axis{"lr", []any{0}}),
-		"network with net mlp:x: ":                        grid(Axis{"net", []any{"mlp:x"}}),
-		"network with lr -1: training: lr is -1; allowed": grid(Axis{"lr", []any{-1}}),
-		"more than 100000 networks":                       grid(Axis{"seed", many}, Axis{"corrupt_seed", many}),
-		"it needs networks, how many, and at least one":   random(3),
-		"random: networks is -1":                          random(-1, Range{Name: "lr", Low: 1, High: 2}),
-		"the range is 2 to 1":                             random(1, Range{Name: "lr", Low: 2, High: 1}),
-		"with log it must begin above 0":                  random(1, Range{Name: "lr", High: 1, Log: true}),
-		"net: it takes no numbers":                        random(1, Range{Name: "net", Low: 1, High: 2}),
-		"values to choose from and a range too":           random(1, Range{Name: "lr", Low: 1, High: 2, Choice: []any{1}}),
-		"a seed is 18446744073709551615":                  seeds,
-		`split "valid" is not one of train, test`:         split,
+		`the name is ""`:                                    {},
+		`the name is "a/b"`:                                 {Name: "a/b"},
+		`no parameter "rate"; there are data,`:              grid(Axis{"rate", []any{1}}),
+		"grid: lr has no values":                            grid(Axis{"lr", nil}),
+		"grid: lr is varied twice":                          grid(Axis{"lr", []any{1}}, Axis{"lr", []any{2}}),
+		"seed and init_seed are both varied":                grid(Axis{"seed", []any{1}}, Axis{"init_seed", []any{2}}),
+		"lr: fast is not a number":                          grid(Axis{"lr", []any{"fast"}}),
+		"lr is 0, it must be greater than 0":                grid(Axis{"lr", []any{0}}),
+		"network with net mlp:x: ":                          grid(Axis{"net", []any{"mlp:x"}}),
+		"network with lr -1: training: lr is -1; allowed":   grid(Axis{"lr", []any{-1}}),
+		"more than 100000 networks":                         grid(Axis{"seed", many}, Axis{"corrupt_seed", many}),
+		"it needs networks, how many, and at least one":     random(3),
+		"random: networks is -1":                            random(-1, Range{Name: "lr", Low: 1, High: 2}),
+		"the range is 2 to 1":                               random(1, Range{Name: "lr", Low: 2, High: 1}),
+		"with log it must begin above 0":                    random(1, Range{Name: "lr", High: 1, Log: true}),
+		"net: it takes no numbers":                          random(1, Range{Name: "net", Low: 1, High: 2}),
+		"values to choose from and a range too":             random(1, Range{Name: "lr", Low: 1, High: 2, Choice: []any{1}}),
+		"a seed is 18446744073709551615":                    seeds,
+		`split "valid" is not one of train, test`:           split,
+		"on test examples is asked for, but no ablation":    test(nil, lab.On{}),
+		`the ablation on test examples is on split "train"`: test(&ablate.Spec{}, lab.On{Split: "train"}),
+		"the ablation is on -1 test examples":               test(&ablate.Spec{}, lab.On{Examples: -1}),
 	} {
 		_, _, err := s.Networks()
 		require.ErrorContains(t, err, want)

@@ -196,6 +196,15 @@ func (s *Sweep) compute(ctx context.Context, row *Row) {
 		if a.Bounded != nil {
 			row.AUCHalfWidth = number(a.AUCHalfWidth)
 		}
+		if on := s.Analyses.Test; on != nil {
+			a, err := s.lab.Ablate(ctx, run, *on, *spec)
+			if err != nil {
+				fail(err)
+				return
+			}
+			row.AUCTest = number(a.AUC)
+			row.Seconds.Ablation += a.Seconds.Total
+		}
 	}
 	if spec := s.Analyses.Noise; spec != nil {
 		a, err := s.lab.Noise(ctx, run, s.Analyses.On, *spec)

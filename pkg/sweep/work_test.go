@@ -152,6 +152,21 @@ func TestWork(t *testing.T) {
 	changed.Analyses.Ablate.Orders = 3
 	require.Equal(t, "4 networks: 0 done, 4 missing", rows(t, opened(t, l, changed)).Tally().String())
 
+	// The same ablation on test examples is one more number.
+	tested := tiny(Axis{"seed", []any{1}})
+	tested.Base.Fit.LR, tested.Analyses.Test = 0.3, &lab.On{Examples: 50}
+	also := opened(t, l, tested)
+	require.NoError(t, also.Work(ctx, WorkOptions{}))
+	run, err := l.Train(ctx, also.Networks[0].Spec, "")
+	require.NoError(t, err)
+	a, err := l.Ablate(ctx, run, lab.On{Split: "test", Examples: 50}, *s.Analyses.Ablate)
+	require.NoError(t, err)
+	require.Equal(t, 50, a.Examples)
+	row := rows(t, also).Rows[0]
+	require.Equal(t, []float64{a.AUC, *r.Rows[2].AUC}, []float64{*row.AUCTest, *row.AUC})
+	require.NotEqual(t, *row.AUC, *row.AUCTest)
+	require.Nil(t, r.Rows[2].AUCTest)
+
 	_, err = Find(l, more.ID)
 	require.ErrorContains(t, err, "no sweep", "nobody has worked on it")
 	require.NoError(t, more.Keep())
@@ -162,12 +177,12 @@ func TestWork(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []any{s.Networks, s.Analyses, s.Name}, []any{found.Networks, found.Analyses, found.Name})
 	_, err = Find(l, "tiny")
-	require.ErrorContains(t, err, `3 sweeps begin with "tiny"`)
+	require.ErrorContains(t, err, `4 sweeps begin with "tiny"`)
 	_, err = Find(l, "other")
 	require.ErrorContains(t, err, `no sweep "other" in `)
 	ids, err := IDs(l)
 	require.NoError(t, err)
-	require.Len(t, ids, 3)
+	require.Len(t, ids, 4)
 	require.ErrorContains(t, s.Work(ctx, WorkOptions{Shard: Shard{3, 2}}), "shard 3/2: part i of n")
 }
 

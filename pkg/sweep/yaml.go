@@ -35,7 +35,8 @@ random:                 # so many draws, each at every combination of the grid
   dropout: {uniform: [0, 0.3]}
   optimizer: [sgd, adam]        # one of these
 on: {split: train, examples: 2000}                    # what the analyses look at; default: all training examples
-ablation: {orders: 10, points: 20, to: zero, seed: 1} # also sites, within: 0.5pt, confidence; "none" leaves it out
+ablation: {orders: 10, points: 20, to: zero, seed: 1} # also sites, within: 0.5pt, confidence; test: 2000 (or all) repeats it
+                                                      # on so many test examples; "none" leaves it out
 noise: {repeats: 5, seed: 1}                          # also sites, scales, within, confidence; "none" leaves it out
 `
 
@@ -299,14 +300,15 @@ func none(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Value == "n
 
 func (s *Spec) readAblation(n *yaml.Node) error {
 	if none(n) {
-		s.Analyses.Ablate = nil
+		s.Analyses.Ablate, s.Analyses.Test = nil, nil
 		return nil
 	}
 	a, to, within := ablate.Spec{Seed: 1}, "", ""
 	confidence := 0.
+	s.Analyses.Test = nil
 	err := fields(n, "ablation", []field{
 		list("sites", &a.Sites), into("orders", &a.Orders), into("points", &a.Points), into("to", &to), into("seed", &a.Seed),
-		into("within", &within), into("confidence", &confidence),
+		into("within", &within), into("confidence", &confidence), {"test", s.readTest},
 	})
 	if err != nil {
 		return err
@@ -318,6 +320,21 @@ func (s *Spec) readAblation(n *yaml.Node) error {
 		return fmt.Errorf("ablation: %w", err)
 	}
 	s.Analyses.Ablate = &a
+	return nil
+}
+
+// readTest reads on how many test examples the ablation is repeated: a number or all.
+func (s *Spec) readTest(n *yaml.Node) error {
+	s.Analyses.Test = &lab.On{Split: "test"}
+	if n.Kind == yaml.ScalarNode && n.Value == "all" {
+		return nil
+	}
+	if err := into("test", &s.Analyses.Test.Examples).read(n); err != nil {
+		return err
+	}
+	if s.Analyses.Test.Examples < 1 {
+		return fmt.Errorf("test is %d: so many test examples, at least 1, or all", s.Analyses.Test.Examples)
+	}
 	return nil
 }
 

@@ -64,6 +64,9 @@ grid: {init_seed: [1, 2], checkpoints: [[1, 2], [3]]}
 	require.Equal(t, fit.Spec{LR: 0.1, InitSeed: 5, StopAt: 1, OrderSeed: 7, DropoutSeed: 5}, s.Base.Fit)
 	require.Equal(t, corrupt.PairFlip, s.Base.Corrupt.Method)
 
+	s = read(t, "ablation: {test: all}\nnoise: none\n")
+	require.Equal(t, Analyses{Ablate: &ablate.Spec{Seed: 1}, Test: &lab.On{Split: "test"}}, s.Analyses)
+	require.Equal(t, &lab.On{Split: "test", Examples: 50}, read(t, "ablation: {test: 50}\n").Analyses.Test)
 	s = read(t, "ablation: none\nnoise: none\n")
 	require.Equal(t, Analyses{}, s.Analyses)
 	s = read(t, "ablation: {sites: [fc1], to: 'value:0.5', within: 0.5pt, seed: 3}\nnoise: {scales: [1, 2.5], within: 2pt, confidence: 0.9}")
@@ -107,6 +110,8 @@ func TestReadErrors(t *testing.T) {
 		"ablation: {to: one}":                  `target "one" is not one of`,
 		"ablation: all":                        "ablation must be keys with values",
 		"ablation: {order: 3}":                 `no key "order" in ablation; allowed: sites, orders`,
+		"ablation: {test: some}":               "test: some is not a whole number",
+		"ablation: {test: 0}":                  "test is 0: so many test examples, at least 1, or all",
 		"noise: {within: 5}":                   "within: 5 (int) is not a text",
 		"noise: {within: 0.5}":                 "is not a text",
 		"noise: {within: half}":                "a number of percentage points with its unit",
