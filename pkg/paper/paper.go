@@ -59,7 +59,9 @@ func (r *Result) Figure() (*figure.Figure, error) {
 }
 
 // heading is the title above the drawing.
-func (r *Result) heading() string { return called(r.ID) + ". " + r.Title + " (" + shortData(r.Data) + ")" }
+func (r *Result) heading() string {
+	return called(r.ID) + ". " + r.Title + " (" + shortData(r.Data) + ")"
+}
 
 // called is what a figure goes by: its number in the paper, or the follow-up whose finding it is about.
 func called(id string) string {

@@ -79,8 +79,8 @@ type moment struct {
 	dead, units            int       // over all networks
 }
 
-// correlated is the mean over layers of the correlations of selectivity and impact at the rows of one checkpoint.
-func correlated(rho []float64) (float64, bool) {
+// meanOfLayers is the mean over layers of the correlations of selectivity and impact at the rows of one checkpoint.
+func meanOfLayers(rho []float64) (float64, bool) {
 	var of []float64
 	for _, x := range rho {
 		if x-x == 0 {
@@ -161,7 +161,7 @@ func momentsOf(courses []lab.Course) ([]moment, error) {
 			m.dead += int(columns["dead"][i])
 			m.median = append(m.median, columns["selectivity"][i])
 			m.loss, m.hit = append(m.loss, columns["delta_loss"][i]), append(m.hit, columns["delta_accuracy"][i])
-			if x, ok := correlated(columns["rho"][first:i]); ok {
+			if x, ok := meanOfLayers(columns["rho"][first:i]); ok {
 				m.rho = append(m.rho, x)
 			}
 			if x := columns["test_accuracy"][i]; x-x == 0 {
