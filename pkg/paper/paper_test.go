@@ -642,4 +642,5 @@ func ExampleList() {
 	// amjad: Ablation of a layer in the order of what its units tell about the class
 	// ranadive: Class selectivity and impact of units over training
 	// leavitt: Networks trained for or against class selectivity
+	// scoreboard: What predicts generalization without held-out images
 }
