@@ -2,6 +2,8 @@ package lab
 
 import (
 	"context"
+	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -133,10 +135,10 @@ func TestImportOfAnotherNetwork(t *testing.T) {
 	require.ErrorContains(t, err, `input "unit" is not known; allowed: "" (pixel/255), half`)
 }
 
-// The published accuracy of this network is 91.73 % (github.com/akamaster/pytorch_resnet_cifar10: error 8.27 %).
-func TestResNet20IsAsGoodAsPublished(t *testing.T) {
+// resNet20 is a trained ResNet-20 with CIFAR-10, if both are on this machine, on XLA.
+func resNet20(t *testing.T) (*Lab, *Run) {
 	if testing.Short() {
-		t.Skip("runs 10,000 images through a ResNet-20: leave -short out")
+		t.Skip("runs thousands of images through a ResNet-20: leave -short out")
 	}
 	l, err := Open(Options{Home: t.TempDir()})
 	require.NoError(t, err)
@@ -161,10 +163,58 @@ func TestResNet20IsAsGoodAsPublished(t *testing.T) {
 	}
 	r, err := l.Import(files[0], "resnet20", "cifar10", "imagenet")
 	require.NoError(t, err)
+	return l, r
+}
+
+// The published accuracy of this network is 91.73 % (github.com/akamaster/pytorch_resnet_cifar10: error 8.27 %).
+func TestResNet20IsAsGoodAsPublished(t *testing.T) {
+	l, r := resNet20(t)
 	p, err := l.probe(context.Background(), r, On{Split: "test"}, probe.Options{})
 	require.NoError(t, err)
 	defer p.Close()
 	s, _, err := p.Evaluate(context.Background(), [][]unit.Edit{nil})
 	require.NoError(t, err)
 	require.Equal(t, 9173, s[0].Correct)
+}
+
+// PyTorch sets each feature map of the nine block outputs to zero: testdata/impacts.py, which says how.
+func TestSingleUnitsAgainstPyTorch(t *testing.T) {
+	l, r := resNet20(t)
+	text, err := os.ReadFile("testdata/impacts.json")
+	require.NoError(t, err)
+	var oracle struct {
+		Weights string // sha256 of the file
+		Images  int    // the first so many of the test images
+		Loss    float64
+		Maps    []struct {
+			Site string
+			Unit int
+			Loss float64
+		}
+	}
+	require.NoError(t, json.Unmarshal(text, &oracle))
+	require.Len(t, oracle.Maps, 3*16+3*32+3*64)
+	if oracle.Weights != r.Weights {
+		t.Skipf("the weights are others (sha256 %s) than those of testdata/impacts.json; run testdata/impacts.py on them", r.Weights)
+	}
+	var sites []string
+	for _, m := range oracle.Maps {
+		if m.Unit == 0 {
+			sites = append(sites, m.Site)
+		}
+	}
+	impacts, err := l.Single(context.Background(), r, On{Split: "test", Examples: oracle.Images}, ablate.SingleSpec{Sites: sites})
+	require.NoError(t, err)
+	require.InDelta(t, oracle.Loss, impacts.Baseline.MeanLoss(), 1e-5)
+	require.Len(t, impacts.Impacts, len(oracle.Maps))
+	worst, largest := 0., 0.
+	for i, m := range oracle.Maps {
+		found, want := impacts.Impacts[i], m.Loss-oracle.Loss
+		require.Equal(t, m.Site, found.Site)
+		require.Equal(t, m.Unit, found.Unit)
+		worst, largest = max(worst, math.Abs(found.DeltaLoss-want)), max(largest, want)
+	}
+	t.Logf("%d maps on %d images: Δ loss up to %.3f nats, differing by at most %.2g", len(oracle.Maps), impacts.Examples, largest, worst)
+	require.Less(t, worst, 1e-4, "nats")
+	require.Greater(t, largest, 1., "nats: there is something to agree on")
 }

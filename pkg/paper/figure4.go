@@ -12,8 +12,9 @@ import (
 	"github.com/seed-ea9a9d67/directions/pkg/stat"
 )
 
-// Figure 4, panels a and b: cumulative ablation of one MLP at moments of its training, beside its loss. Protocol: sections
-// 2.3, 2.4 and 2.8; section 6, item 12.
+// Figure 4, panels a and b: cumulative ablation of one network at moments of its training, beside its loss. Protocol:
+// sections 2.3, 2.4 and 2.8. The paper's 4a is of an MLP; its 4b may be of that or of a convolutional network, so there are
+// both (section 6, item 12).
 
 // spec4 is a network that keeps checkpoints, each of which is ablated.
 type spec4 struct {
@@ -27,7 +28,8 @@ func figure4a() design {
 		ID:    "4a",
 		Title: "Loss and robustness to ablation during training",
 		Claim: "The area under the ablation curve starts to fall when the test loss starts to rise",
-	}, turnsWithTheTestLoss, draw4a)
+		Data:  mlpData,
+	}, ofMLP, turnsWithTheTestLoss, draw4a)
 }
 
 func figure4b() design {
@@ -35,19 +37,31 @@ func figure4b() design {
 		ID:    "4b",
 		Title: "Robustness to ablation and test loss during training",
 		Claim: "The area under the ablation curve is the larger the smaller the test loss",
-	}, fallsWithTheTestLoss, draw4b)
+		Data:  mlpData,
+	}, ofMLP, fallsWithTheTestLoss, draw4b)
 }
 
-func figure4(info Info, claim func(t result.Table) (result.Claim, error), draw func(r *Result) (*figure.Figure, error)) design {
-	info.Presets, info.Data = presets, mlpData
+func figure4bConvNet() design {
+	return figure4(Info{
+		ID:    "4b-convnet",
+		Title: "Robustness to ablation and test loss while a convolutional network trains",
+		Claim: "The area under the ablation curve is the larger the smaller the test loss",
+		Data:  convData,
+	}, ofConvNet, fallsWithTheTestLoss, draw4b)
+}
+
+func figure4(info Info, of func(preset, data string) (spec4, []string, error), claim func(t result.Table) (result.Claim, error),
+	draw func(r *Result) (*figure.Figure, error),
+) design {
+	info.Presets = presets
 	return design{
 		Info: info,
 		plan: func(preset, data string) (plan, error) {
-			net, narrowing, err := longMLP(preset, data)
+			s, narrowing, err := of(preset, data)
 			if err != nil {
 				return plan{}, err
 			}
-			s := spec4{Network: net, Ablate: ablate.Spec{Seed: 1}.WithDefaults()}
+			net := s.Network
 			return plan{
 				Spec: s, Narrowing: narrowing, Networks: []lab.Spec{net},
 				Passes: len(net.Fit.Checkpoints) * s.Ablate.Orders * s.Ablate.Points,
@@ -59,8 +73,18 @@ func figure4(info Info, claim func(t result.Table) (result.Claim, error), draw f
 	}
 }
 
-// longMLP is the network of Figures 4a and 4b (section 3), trained for longer than is good for it. Checkpoints are about
-// evenly spaced on a logarithmic scale: most happens early.
+func ofMLP(preset, data string) (spec4, []string, error) {
+	net, narrowing, err := longMLP(preset, data)
+	return spec4{Network: net, Ablate: ablate.Spec{Seed: 1}.WithDefaults()}, narrowing, err
+}
+
+// ofConvNet ablates the last three layers, as Figure 1b does.
+func ofConvNet(preset, data string) (spec4, []string, error) {
+	net, narrowing, err := longConvNet(preset, data)
+	return spec4{Network: net, Ablate: ablate.Spec{Sites: lastThree, Seed: 1}.WithDefaults()}, narrowing, err
+}
+
+// longMLP is the MLP of Figures 4a and 4b (section 3), trained for longer than is good for it.
 func longMLP(preset, data string) (lab.Spec, []string, error) {
 	s := lab.Spec{Data: data, Net: "mlp:2048,2048"}
 	s.Fit = fit.Spec{LR: 0.05, Momentum: 0.9, Batch: 128}
@@ -78,6 +102,25 @@ func longMLP(preset, data string) (lab.Spec, []string, error) {
 	default:
 		return lab.Spec{}, nil, fmt.Errorf("no networks for preset %q", preset)
 	}
+	return followed(s), narrowing, nil
+}
+
+// longConvNet is the convolutional network of Figure 4b. On few images it is trained for longer than is good for it, too.
+func longConvNet(preset, data string) (lab.Spec, []string, error) {
+	s, narrowing, err := convNet(preset, data, false)
+	if err != nil {
+		return lab.Spec{}, nil, err
+	}
+	if preset == "quick" { // more images than for other figures, and fewer feature maps
+		s.Net, s.Examples, s.Fit.Epochs = "convnet:width=0.125", 4000, 32
+		narrowing = []string{"an eighth of the feature maps", "4,000 training images", "32 epochs, of Adam"}
+	}
+	return followed(s), narrowing, nil
+}
+
+// followed is a network whose training keeps checkpoints. They are about evenly spaced on a logarithmic scale: most happens
+// early.
+func followed(s lab.Spec) lab.Spec {
 	for step := 1; step < s.Fit.Epochs; step *= 2 {
 		for _, epoch := range []int{step, step * 3 / 2} {
 			if epoch < s.Fit.Epochs {
@@ -87,7 +130,7 @@ func longMLP(preset, data string) (lab.Spec, []string, error) {
 	}
 	s.Fit.Checkpoints = append(s.Fit.Checkpoints, s.Fit.Epochs)
 	s.Fit.InitSeed, s.Fit.OrderSeed = 1, 1
-	return s.WithDefaults(), narrowing, nil
+	return s.WithDefaults()
 }
 
 // Columns of the table of Figures 4a and 4b.

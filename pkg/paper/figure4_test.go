@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-ea9a9d67/directions/pkg/ablate"
 	"github.com/seed-ea9a9d67/directions/pkg/result"
 )
 
@@ -30,14 +31,39 @@ func TestFigures4aAnd4bEndToEnd(t *testing.T) {
 	require.Contains(t, svg(t, b), "test loss (nats)")
 }
 
+func TestFigure4bOfAConvNet(t *testing.T) {
+	l, computed, _ := open(t, t.TempDir())
+	r := compute(t, l, figure4bConvNet(), Options{})
+	require.Len(t, computed.titles, 3, "trained once, ablated at two epochs: %q", computed.titles)
+	require.Len(t, r.Table.Rows, 2)
+	require.Contains(t, r.Caption[0], "One network (convnet:width=0.03125); AUC over 3 random orderings of the 48 feature maps of conv9 to conv11, "+
+		"on 40 training images.")
+	require.Contains(t, svg(t, r), "Figure 4b-convnet. ")
+}
+
 func TestCheckpointsOfThePresets(t *testing.T) {
 	net, _, err := longMLP("smoke", "mnist10k")
 	require.NoError(t, err)
 	require.Equal(t, []int{1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64}, net.Fit.Checkpoints)
-	net, _, err = longMLP("paper", "mnist")
+	mlp, _, err := longMLP("paper", "mnist")
 	require.NoError(t, err)
-	require.Equal(t, 640, net.Fit.Checkpoints[len(net.Fit.Checkpoints)-1])
-	require.Equal(t, "mlp:2048,2048", net.Net)
+	require.Equal(t, 640, mlp.Fit.Checkpoints[len(mlp.Fit.Checkpoints)-1])
+	require.Equal(t, "mlp:2048,2048", mlp.Net)
+	net, narrowing, err := longConvNet("quick", "cifar10")
+	require.NoError(t, err)
+	require.Equal(t, []int{1, 2, 3, 4, 6, 8, 12, 16, 24, 32}, net.Fit.Checkpoints)
+	require.Equal(t, []string{"an eighth of the feature maps", "4,000 training images", "32 epochs, of Adam"}, narrowing)
+	require.Equal(t, []any{"convnet:width=0.125", 4000, 32}, []any{net.Net, net.Examples, net.Fit.Epochs})
+	net, narrowing, err = longConvNet("paper", "cifar10")
+	require.NoError(t, err)
+	require.Empty(t, narrowing)
+	require.Equal(t, []any{"convnet", 0, 100}, []any{net.Net, net.Examples, net.Fit.Epochs})
+	p, err := figure4b().plan("paper", "mnist")
+	require.NoError(t, err)
+	require.Equal(t, spec4{Network: mlp, Ablate: ablate.Spec{Orders: 10, Points: 20, Seed: 1}}, p.Spec, "all units, all training images")
+	p, err = figure4bConvNet().plan("quick", "cifar10")
+	require.NoError(t, err)
+	require.Equal(t, lastThree, p.Spec.(spec4).Ablate.Sites)
 }
 
 func TestClaimsDuringTraining(t *testing.T) {

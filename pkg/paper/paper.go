@@ -125,9 +125,9 @@ type plan struct {
 
 func designs() []design {
 	return []design{
-		figure1a(), figure1b(), figure2a(), figure2b(), figure3a(), figure3b(), figure4a(), figure4b(), figure4c(), figure5a(), figure5b(), figure6a(), figure6b(),
-		figure7a(), figure7b(), figure7c(), figure7d(), figure7e(), figureA1(), figureA2a(), figureA2b(), figureA3a(), figureA3b(),
-		figureA4a(), figureA4b(), figureA4c(), figureA4d(), figureA4e(),
+		figure1a(), figure1b(), figure2a(), figure2b(), figure3a(), figure3b(), figure4a(), figure4b(), figure4bConvNet(), figure4c(),
+		figure5a(), figure5b(), figure6a(), figure6b(), figure7a(), figure7b(), figure7c(), figure7d(), figure7e(),
+		figureA1(), figureA2a(), figureA2b(), figureA3a(), figureA3b(), figureA4a(), figureA4b(), figureA4c(), figureA4d(), figureA4e(),
 		figureZhou(), figureAmjad(), figureRanadive(), figureLeavitt(), scoreboard(),
 	}
 }

@@ -67,6 +67,10 @@ func small(d design) design {
 		case spec4:
 			s.Network = nets[0]
 			s.Network.Fit.Epochs, s.Network.Fit.Checkpoints = 4, []int{1, 2, 4}
+			if s.Ablate.Sites != nil {
+				s.Network = convNets(false, 1)[0]
+				s.Network.Fit.Checkpoints = []int{1, 2}
+			}
 			s.Ablate.Orders, s.Ablate.Points = 3, 5
 			p.Spec = s
 		case spec5a:
@@ -619,6 +623,7 @@ func ExampleList() {
 	// 2b: Noise on the feature maps of a convolutional network
 	// 4a: Loss and robustness to ablation during training
 	// 4b: Robustness to ablation and test loss during training
+	// 4b-convnet: Robustness to ablation and test loss while a convolutional network trains
 	// 5a: Dropout and cumulative ablation of an MLP
 	// 5b: Batch normalization and cumulative ablation
 	// 6a: Class selectivity with and without batch normalization
