@@ -292,7 +292,7 @@ func (m members) describe(differ string) []string {
 		test = fmt.Sprintf("the first %s test images", thousands(n))
 	}
 	return []string{text, fmt.Sprintf("AUC: %d random orderings of the feature maps of %s to %s, the same for all networks, on %s unless %s are named.",
-		a.Ablate.Orders, lastThree[0], lastThree[len(lastThree)-1], on, test)}
+		a.Ablate.Orders, a.Ablate.Sites[0], a.Ablate.Sites[len(a.Ablate.Sites)-1], on, test)}
 }
 
 // those are the networks that meet a condition.
@@ -338,6 +338,9 @@ func between(all []member) string {
 
 // byRate divides networks into three groups of about equal size by their learning rate; those that share one stay together.
 func byRate(all []member) (groups [][]member) {
+	if len(all) == 0 {
+		return nil
+	}
 	rate := func(m member) float64 { return m.spec.Fit.LR }
 	rates := numbers(all, rate)
 	slices.Sort(rates)
@@ -352,8 +355,27 @@ func byRate(all []member) (groups [][]member) {
 	return groups
 }
 
-// drawMembers draws two columns of the table of networks against each other, coloured by learning rate, without those that have
-// no numbers.
+// clouds are networks as a scatter plot tells them apart: those that know their training images, and those that do not, with a
+// learning rate below or above the median of all. If all know them, their learning rate alone tells them apart.
+func clouds(all []member) (title string, names []string, groups [][]member) {
+	short := those(all, func(m member) bool { return !m.fits() })
+	if len(short) == 0 || len(short) == len(all) {
+		for _, group := range byRate(all) {
+			names, groups = append(names, between(group)), append(groups, group)
+		}
+		return "learning rate", names, groups
+	}
+	middle := median(numbers(all, func(m member) float64 { return m.spec.Fit.LR }))
+	names, groups = []string{fmt.Sprintf("≥ %g", fitted)}, [][]member{those(all, member.fits)}
+	for _, high := range []bool{false, true} {
+		if some := those(short, func(m member) bool { return m.spec.Fit.LR > middle == high }); len(some) > 0 {
+			names, groups = append(names, fmt.Sprintf("< %g, learning rate %s", fitted, between(some))), append(groups, some)
+		}
+	}
+	return "training accuracy", names, groups
+}
+
+// drawMembers draws two columns of the table of networks against each other, without those that have no numbers.
 func drawMembers(r *Result, x, y result.Axis, of func(m member) (x, y float64)) (*figure.Figure, error) {
 	columns := map[string][]float64{}
 	for _, name := range []string{"learning rate", "train accuracy", "test accuracy", aucColumn} {
@@ -370,16 +392,17 @@ func drawMembers(r *Result, x, y result.Axis, of func(m member) (x, y float64)) 
 			all = append(all, m)
 		}
 	}
-	var clouds []figure.Cloud
-	for _, group := range byRate(all) {
-		c := figure.Cloud{Name: between(group)}
+	opt := figure.ScatterOptions{Title: r.heading(), Caption: r.Caption, X: x, Y: y}
+	title, names, groups := clouds(all)
+	opt.LegendTitle = title
+	var drawn []figure.Cloud
+	for i, group := range groups {
+		c := figure.Cloud{Name: names[i]}
 		for _, m := range group {
 			px, py := of(m)
 			c.X, c.Y = append(c.X, px), append(c.Y, py)
 		}
-		clouds = append(clouds, c)
+		drawn = append(drawn, c)
 	}
-	return figure.Scatter(figure.ScatterOptions{
-		Title: r.heading(), Caption: r.Caption, LegendTitle: "learning rate", X: x, Y: y,
-	}, clouds...)
+	return figure.Scatter(opt, drawn...)
 }

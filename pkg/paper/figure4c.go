@@ -85,59 +85,101 @@ func compute4c(ctx context.Context, l *lab.Lab, s specEnsemble, r *Result) error
 	if err != nil {
 		return err
 	}
-	area, accuracy := func(m member) float64 { return m.auc }, func(m member) float64 { return m.test }
 	groups := settings(m.all)
-	pairs, both := make([][]stat.Pair, len(groups)), 0
-	for i, g := range groups {
-		for _, x := range g.of {
-			pairs[i] = append(pairs[i], stat.Pair{X: x.auc, Y: x.test})
-		}
+	both := 0 // networks of a setting of which none was lost
+	for _, g := range groups {
 		both = max(both, len(g.of))
 	}
-	single, err := correlated(m.all, area, accuracy)
+	all, err := overSettings(m.all, both, *s.Selection)
 	if err != nil {
 		return err
 	}
-	if single.Spearman == nil {
-		return fmt.Errorf("AUC and test accuracy of the %d networks have no correlation: %s", len(m.all), single.Undefined)
+	if all.Spearman == nil {
+		return fmt.Errorf("AUC and test accuracy of the %d networks have no correlation: %s", len(m.all), all.Undefined)
 	}
-	interval, err := stat.SpearmanInterval(pairs, 0.95, 2000, relateOptions.Seed)
+	fit, err := overSettings(those(m.all, member.fits), both, *s.Selection)
 	if err != nil {
 		return err
 	}
-	// A setting of which one network was lost is no candidate.
-	whole := slices.DeleteFunc(slices.Clone(groups), func(g setting) bool { return len(g.of) < both })
+	accuracy := func(m member) float64 { return m.test }
+	more := []relationRow{
+		{"all, AUC on test images", m.all, func(m member) float64 { return m.aucTest }, accuracy},
+		{"all, AUC / accuracy unablated", m.all, func(m member) float64 { return m.relative }, accuracy},
+	}
+	if err := table4c(r, all, fit, more); err != nil {
+		return err
+	}
+	r.Caption = append(m.describe(fmt.Sprintf("learning rate (%s) and batch size, %d of each of %d settings", between(m.all), both, m.lost.Networks/both)),
+		"One dot per network.")
+	if all.selection != nil {
+		r.Caption[2] += fmt.Sprintf(" Selection: %d settings of %d at a time, %s.", all.selection.Subset, all.selection.Settings, subsets(*all.selection))
+	}
+	fits := fmt.Sprintf("networks with a training accuracy of at least %g", fitted)
+	r.Claims = []result.Claim{
+		growsWithTestAccuracy("AUC is the larger the larger the test accuracy", "all networks", all),
+		growsWithTestAccuracy("So it is among "+fits, "those networks", fit),
+		picksWell("AUC picks settings that generalize", all),
+		picksWell("So it does among settings of only such networks", fit),
+	}
+	return nil
+}
+
+// spread is how AUC and test accuracy go together over some networks of a grid, and how well AUC picks a setting.
+type spread struct {
+	stat.Relation                 // over networks; its interval resamples settings, and the networks of each
+	settings      int             // that have networks here
+	averaged      stat.Relation   // over the means of those settings of which no network was lost or left out
+	selection     *stat.Selection // among those; nil if there are too few
+	candidates    int             // how many those are
+}
+
+// overSettings correlates and selects. Settings with fewer than `whole` networks are no candidates for selection.
+func overSettings(all []member, whole int, opt stat.SelectOptions) (spread, error) {
+	area, accuracy := func(m member) float64 { return m.auc }, func(m member) float64 { return m.test }
+	var s spread
+	var err error
+	if s.Relation, err = correlated(all, area, accuracy); err != nil {
+		return s, err
+	}
+	groups := settings(all)
+	s.settings = len(groups)
+	if s.Spearman != nil {
+		var pairs [][]stat.Pair
+		for _, g := range groups {
+			var of []stat.Pair
+			for _, x := range g.of {
+				of = append(of, stat.Pair{X: x.auc, Y: x.test})
+			}
+			pairs = append(pairs, of)
+		}
+		i, err := stat.SpearmanInterval(pairs, 0.95, 2000, relateOptions.Seed)
+		if err != nil {
+			return s, err
+		}
+		s.Interval = &i
+	}
 	var means []member
-	for _, g := range whole {
-		means = append(means, member{spec: g.of[0].spec, auc: g.mean(area), test: g.mean(accuracy)})
+	for _, g := range groups {
+		if len(g.of) == whole {
+			means = append(means, member{spec: g.of[0].spec, auc: g.mean(area), test: g.mean(accuracy)})
+		}
 	}
-	opt := *s.Selection
-	opt.Subset = len(whole) / 2
+	s.candidates = len(means)
+	if s.averaged, err = correlated(means, area, accuracy); err != nil {
+		return s, err
+	}
+	const fewest = 4 // to choose one of two from
+	if len(means) < fewest {
+		return s, nil
+	}
+	opt.Subset = len(means) / 2
 	opt.Top = topOf(opt.Subset)
 	chosen, err := stat.Select(numbers(means, area), numbers(means, accuracy), opt)
 	if err != nil {
-		return fmt.Errorf("selection among %d settings: %w", len(whole), err)
+		return s, fmt.Errorf("selection among %d settings: %w", len(means), err)
 	}
-	kinds := []relationRow{
-		{"ρ over settings, their networks averaged", means, area, accuracy},
-		{fmt.Sprintf("ρ over networks with train accuracy ≥ %g", fitted), those(m.all, member.fits), area, accuracy},
-		{"ρ over networks; AUC on test images", m.all, func(m member) float64 { return m.aucTest }, accuracy},
-		{"ρ over networks; AUC / accuracy unablated", m.all, func(m member) float64 { return m.relative }, accuracy},
-	}
-	found := make([]stat.Relation, len(kinds))
-	for i, k := range kinds {
-		if found[i], err = correlated(k.of, k.x, k.y); err != nil {
-			return fmt.Errorf("%s: %w", k.name, err)
-		}
-	}
-	table4c(r, m, len(groups), single.Spearman.Rho, interval, kinds, found, chosen)
-	r.Caption = append(m.describe(fmt.Sprintf("learning rate (%s) and batch size, %d of each of %d settings", between(m.all), both, len(groups))),
-		fmt.Sprintf("One dot per network. Selection: %s settings of %d at a time, %s.", thousands(chosen.Subset), chosen.Settings, subsets(chosen)))
-	r.Claims = []result.Claim{
-		growsWithTestAccuracy(single.Spearman.Rho, len(m.all), len(groups), interval, found[0], found[1]),
-		picksWell(chosen),
-	}
-	return nil
+	s.selection = &chosen
+	return s, nil
 }
 
 // subsets says over which subsets a selection was repeated.
@@ -149,57 +191,81 @@ func subsets(s stat.Selection) string {
 }
 
 // table4c lists the correlations, and how well AUC picks settings.
-func table4c(
-	r *Result, m members, settings int, rho float64, i stat.Interval, kinds []relationRow, found []stat.Relation, s stat.Selection,
-) {
+func table4c(r *Result, all, fit spread, more []relationRow) error {
 	r.Table = result.Table{Title: "AUC and test accuracy, and selection by AUC", Columns: []result.Axis{
-		{Name: "what"}, {Name: "n"}, {Name: "found"}, {Name: "s.d."}, {Name: "95 % interval, from"}, {Name: "to"}, {Name: "by chance"},
-		{Name: "p, permutations"},
+		{Name: "networks"}, {Name: "what"}, {Name: "n"}, {Name: "found"}, {Name: "s.d."}, {Name: "95 % interval, from"}, {Name: "to"},
+		{Name: "by chance"}, {Name: "p, permutations"},
 	}}
 	add := func(cells ...any) { r.Table.Rows = append(r.Table.Rows, cells) }
-	add("ρ over networks, interval over settings", len(m.all), rho, nil, i.Lo, i.Hi, nil, nil)
-	for k, one := range found {
-		row := []any{kinds[k].name, len(kinds[k].of), nil, nil, nil, nil, nil, nil}
+	relation := func(which, what string, one stat.Relation, n int, p any) {
+		row := []any{which, what, n, nil, nil, nil, nil, nil, nil}
 		if one.Spearman != nil {
-			row[2], row[4], row[5], row[7] = one.Spearman.Rho, one.Interval.Lo, one.Interval.Hi, one.Spearman.P
+			row[3], row[5], row[6], row[8] = one.Spearman.Rho, one.Interval.Lo, one.Interval.Hi, p
 		}
 		add(row...)
 	}
-	for _, top := range s.Top {
-		add(fmt.Sprintf("picks one of the best %d of %d settings", top.K, s.Subset), s.Settings, top.Rate, nil, nil, nil, top.Chance, top.P)
+	p := func(one stat.Relation) any {
+		if one.Spearman == nil {
+			return nil
+		}
+		return one.Spearman.P
 	}
-	add("falls short of the best in test accuracy by", s.Settings, s.Shortfall, s.ShortfallSD, nil, nil, s.ShortfallChance, s.ShortfallP)
+	for k, s := range []spread{all, fit} {
+		which := []string{"all", fmt.Sprintf("train accuracy ≥ %g", fitted)}[k]
+		relation(which, "ρ over networks, interval over settings", s.Relation, s.N, nil) // networks of a setting are not independent
+		relation(which, "ρ over settings, averaged", s.averaged, s.candidates, p(s.averaged))
+		if s.selection == nil {
+			continue
+		}
+		for _, top := range s.selection.Top {
+			add(which, fmt.Sprintf("picks one of the best %d of %d settings", top.K, s.selection.Subset), s.selection.Settings, top.Rate, nil, nil,
+				nil, top.Chance, top.P)
+		}
+		add(which, "falls short of the best in test accuracy by", s.selection.Settings, s.selection.Shortfall, s.selection.ShortfallSD, nil, nil,
+			s.selection.ShortfallChance, s.selection.ShortfallP)
+	}
+	for _, k := range more {
+		one, err := correlated(k.of, k.x, k.y)
+		if err != nil {
+			return fmt.Errorf("%s: %w", k.name, err)
+		}
+		relation(k.name, "ρ over networks, interval over networks", one, one.N, nil)
+	}
+	return nil
 }
 
 // growsWithTestAccuracy is the first acceptance test of Figure 4c (section 8): ρ > 0.7.
-func growsWithTestAccuracy(rho float64, networks, settings int, i stat.Interval, averaged, fitting stat.Relation) result.Claim {
+func growsWithTestAccuracy(name, which string, s spread) result.Claim {
 	const level = 0.7
-	c := result.Claim{
-		Name: "AUC is the larger the larger the test accuracy",
-		Test: fmt.Sprintf("Spearman's ρ of AUC and test accuracy over networks > %g", level),
-		Found: fmt.Sprintf("ρ = %.3f over %d networks (95 %% bootstrap interval %.3f to %.3f, over %d settings and the networks of each)",
-			rho, networks, i.Lo, i.Hi, settings),
-		Passed: rho > level,
+	c := result.Claim{Name: name, Test: fmt.Sprintf("Spearman's ρ of AUC and test accuracy over %s > %g", which, level)}
+	if s.Spearman == nil {
+		c.Found = fmt.Sprintf("no ρ: %s (n = %d)", s.Undefined, s.N)
+		return c
 	}
-	if averaged.Spearman != nil {
-		c.Found += fmt.Sprintf("; over settings, averaged, ρ = %.3f, p = %.2g", averaged.Spearman.Rho, averaged.Spearman.P)
+	c.Found = fmt.Sprintf("ρ = %.3f over %d networks (95 %% bootstrap interval %.3f to %.3f, over %d settings and the networks of each)",
+		s.Spearman.Rho, s.N, s.Interval.Lo, s.Interval.Hi, s.settings)
+	if a := s.averaged; a.Spearman != nil {
+		c.Found += fmt.Sprintf("; over %d whole settings, averaged, ρ = %.3f, p = %.2g", a.N, a.Spearman.Rho, a.Spearman.P)
 	}
-	if fitting.Spearman != nil {
-		c.Found += fmt.Sprintf("; over the %d networks with a training accuracy of at least %g, ρ = %.3f", fitting.N, fitted, fitting.Spearman.Rho)
-	}
+	c.Passed = s.Spearman.Rho > level
 	return c
 }
 
 // picksWell is the second acceptance test of Figure 4c (section 8): hit rates far above chance. Far is twice as often, and a
 // shortfall that permuted AUCs seldom reach. Where chance is above ½ twice as often cannot be, and the rate must be 1.
-func picksWell(s stat.Selection) result.Claim {
+func picksWell(name string, of spread) result.Claim {
 	const often, seldom = 2, 0.05
-	c := result.Claim{
-		Name: "AUC picks settings that generalize",
-		Test: fmt.Sprintf("among the best k of %d settings at least %d times as often as by chance for every k, and a shortfall in test "+
-			"accuracy that permuted AUCs reach with p < %g", s.Subset, often, seldom),
-		Passed: s.ShortfallP < seldom,
+	c := result.Claim{Name: name}
+	rule := func(settings string) string {
+		return fmt.Sprintf("among the best k of %s settings at least %d times as often as by chance for every k, and a shortfall in test "+
+			"accuracy that permuted AUCs reach with p < %g", settings, often, seldom)
 	}
+	if of.selection == nil {
+		c.Test, c.Found = rule("half of the"), fmt.Sprintf("%d settings are too few to select from", of.candidates)
+		return c
+	}
+	s := *of.selection
+	c.Test, c.Passed = rule(fmt.Sprint(s.Subset)), s.ShortfallP < seldom
 	var parts []string
 	for _, top := range s.Top {
 		parts = append(parts, fmt.Sprintf("top %d %.0f %% (chance %.0f %%, p = %.2g)", top.K, 100*top.Rate, 100*top.Chance, top.P))

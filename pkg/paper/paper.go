@@ -39,7 +39,7 @@ type Result struct {
 	Data   string         `json:"data"`
 	Curves []result.Curve `json:"curves"`
 	Table  result.Table   `json:"table"`
-	// Of figures that draw units: one row each, and how two of their numbers go together per layer and pooled.
+	// Of figures that draw units or networks: one row each; of units, how two of their numbers go together per layer and pooled.
 	Units     result.Table    `json:"units,omitzero"`
 	Relations *stat.Relations `json:"relations,omitempty"`
 

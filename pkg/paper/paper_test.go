@@ -73,6 +73,25 @@ func small(d design) design {
 			}
 			s.Ablate.Orders, s.Ablate.Points = 3, 5
 			p.Spec = s
+		case specEnsemble:
+			s.Sweep.Base = nets[0]
+			s.Sweep.Base.Fit.Epochs, s.Sweep.Base.Fit.Evaluate, s.Sweep.Base.Fit.Batch = 8, 8, 0
+			s.Sweep.Analyses.Ablate.Sites, s.Sweep.Analyses.Ablate.Orders, s.Sweep.Analyses.Ablate.Points = []string{"fc1", "fc2"}, 3, 5
+			s.Sweep.Analyses.On.Examples, s.Sweep.Analyses.Test.Examples = 60, 50
+			if s.Sweep.Grid != nil { // with a learning rate at which every network diverges
+				s.Sweep.Grid[0].Values, s.Sweep.Grid[1].Values = []any{0.0005, 0.01, 1e30}, []any{10, 20}
+			} else {
+				s.Sweep.Random.Networks = 7
+			}
+			networks, _, err := s.Sweep.Networks()
+			if err != nil {
+				return p, err
+			}
+			s.Networks, s.Analyses = nil, s.Sweep.Analyses.WithDefaults()
+			for _, n := range networks {
+				s.Networks = append(s.Networks, n.Spec)
+			}
+			p.Spec, p.Networks = s, s.Networks
 		case spec5a:
 			for i := range s.True {
 				s.True[i], s.Permuted[i] = nets[0], nets[2]
@@ -327,7 +346,7 @@ func TestList(t *testing.T) {
 				}
 				p, err := d.plan(preset, data)
 				require.NoError(t, err)
-				require.Equal(t, preset == "paper", len(p.Narrowing) == 0, "the paper's preset leaves nothing out")
+				require.Equal(t, preset == "paper", len(p.Narrowing) == 0, "figure %s %s: the paper's preset leaves nothing out", i.ID, preset)
 				require.NotEmpty(t, p.Networks)
 				require.Positive(t, p.Passes)
 			}
@@ -621,9 +640,12 @@ func ExampleList() {
 	// 1b: Cumulative ablation of a convolutional network's last three layers
 	// 2a: Noise on the units of an MLP
 	// 2b: Noise on the feature maps of a convolutional network
+	// 3a: Cumulative ablation of networks that generalize well and badly
+	// 3b: Generalization error and robustness to ablation
 	// 4a: Loss and robustness to ablation during training
 	// 4b: Robustness to ablation and test loss during training
 	// 4b-convnet: Robustness to ablation and test loss while a convolutional network trains
+	// 4c: Robustness to ablation and test accuracy over hyperparameters
 	// 5a: Dropout and cumulative ablation of an MLP
 	// 5b: Batch normalization and cumulative ablation
 	// 6a: Class selectivity with and without batch normalization
