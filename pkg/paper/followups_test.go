@@ -213,14 +213,15 @@ func TestPresetsOfFollowUps(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, seven.Networks, a.Spec.(specAmjad).Networks)
 	require.NotEqual(t, a.Spec.(specAmjad).Rank.Split, a.Spec.(specAmjad).On.Split)
-	for _, preset := range presets {
-		p, err := figureLeavitt().plan(preset, "cifar10")
+	for i := range 2 * len(presets) {
+		preset, data := presets[i/2], []string{"mnist", "cifar10"}[i%2]
+		p, err := figureLeavitt().plan(preset, data)
 		require.NoError(t, err)
 		s := p.Spec.(specLeavitt)
 		require.Equal(t, len(p.Networks), len(s.Alphas)*len(s.Networks[0]))
 		keys := map[string]bool{}
-		for i, alpha := range s.Alphas {
-			for _, n := range s.Networks[i] {
+		for k, alpha := range s.Alphas {
+			for _, n := range s.Networks[k] {
 				require.Equal(t, alpha, n.Fit.SelectivityAlpha)
 				key, err := n.Key()
 				require.NoError(t, err)
@@ -229,7 +230,7 @@ func TestPresetsOfFollowUps(t *testing.T) {
 		}
 		require.Len(t, keys, len(p.Networks))
 		require.Contains(t, s.Alphas, 0.)
-		p, err = figureRanadive().plan(preset, "cifar10")
+		p, err = figureRanadive().plan(preset, data)
 		require.NoError(t, err)
 		for _, n := range p.Networks {
 			kept := n.Fit.Checkpoints

@@ -34,32 +34,33 @@ func figureLeavitt() design {
 			After:   "Leavitt & Morcos 2021",
 			Claim:   "Less class selectivity costs little, up to a point; more of it always hurts",
 			Presets: presets,
-			Data:    convData,
+			Data:    []string{"mnist10k", "cifar10", "mnist", "fashion-mnist"},
 		},
 		plan: func(preset, data string) (plan, error) {
 			s := specLeavitt{On: lab.On{Split: "test"}, Measure: unitSpec().Measure}
-			base := lab.Spec{Data: data, Input: "half"}
-			var narrowing []string
-			n, units := 3, 2816
+			base, narrowing, units, err := regularisedNet(preset, data)
+			if err != nil {
+				return plan{}, err
+			}
+			n := 3
 			switch preset {
 			case "smoke":
-				base.Net, base.Input, base.Examples, n, units = "mlp:32,32", "", 500, 1, 64
-				base.Fit = fit.Spec{LR: 0.05, Momentum: 0.9, Batch: 50, Epochs: 10, Evaluate: 10}
-				s.Alphas, s.On.Examples = []float64{-5, 0, 1}, 1000
-				narrowing = []string{"an MLP instead of a ResNet", "500 training images", "10 epochs", "3 values of α", "one network of each"}
+				s.Alphas, s.On.Examples, n = []float64{-5, 0, 1}, 1000, 1
 			case "quick":
-				base.Net, base.Examples, n, units = "convnet:width=0.125", 5000, 2, 352
-				base.Fit = fit.Spec{Optimizer: "adam", LR: 0.001, Schedule: "cosine", Batch: 50, Epochs: 8, Evaluate: 8}
 				s.Alphas, s.On.Examples = []float64{-20, -5, -1, 0, 1}, 2000
-				narrowing = []string{"the convolutional network of Figure 5b with an eighth of its feature maps instead of a ResNet-20", "5,000 training images",
-					"8 epochs, of Adam with a cosine schedule", "5 values of α", "2 networks of each", "units measured on 2,000 test images"}
-			case "paper":
-				base.Net = "convnet"
-				base.Fit = fit.Spec{LR: 0.05, Momentum: 0.9, Schedule: "cosine", Batch: 128, Epochs: 100}
-				s.Alphas = []float64{-100, -50, -20, -10, -5, -2, -1, -0.5, -0.2, 0, 0.2, 0.5, 1, 2, 5}
-				narrowing = []string{"the convolutional network of Figure 5b instead of a ResNet-20", "100 epochs", "3 networks of each"}
+				if data == "cifar10" {
+					n = 1
+				}
 			default:
-				return plan{}, fmt.Errorf("no networks for preset %q", preset)
+				s.Alphas = []float64{-100, -50, -20, -10, -5, -2, -1, -0.5, -0.2, 0, 0.2, 0.5, 1, 2, 5}
+			}
+			each := "one network of each"
+			if n > 1 {
+				each = fmt.Sprintf("%d networks of each", n)
+			}
+			narrowing = append(narrowing, fmt.Sprintf("%d values of α, %s", len(s.Alphas), each))
+			if s.On.Examples > 0 {
+				narrowing = append(narrowing, fmt.Sprintf("units measured on %s test images", thousands(s.On.Examples)))
 			}
 			p := plan{Narrowing: narrowing, Seeds: map[string]uint64{"permutations of labels": s.Measure.Seed}}
 			for i := range n {
@@ -70,7 +71,6 @@ func figureLeavitt() design {
 				s.Networks = append(s.Networks, instances(base, n))
 				p.Networks = append(p.Networks, instances(base, n)...)
 			}
-			var err error
 			p.Spec = s
 			p.Passes, err = passesFor(data, base, units, lab.On{})
 			return p, err
@@ -78,6 +78,39 @@ func figureLeavitt() design {
 		compute: computeLeavitt,
 		draw:    drawLeavitt,
 	}
+}
+
+// regularisedNet is the network that is trained with different α, and how many units it has.
+func regularisedNet(preset, data string) (base lab.Spec, narrowing []string, units int, err error) {
+	base = lab.Spec{Data: data, Net: "mlp:128,128"}
+	instead := "an MLP on MNIST instead of a ResNet-20 on CIFAR-10"
+	units = 256
+	if data == "cifar10" {
+		base.Net, base.Input, units = "convnet", "half", 2816
+		instead = "the convolutional network of Figure 5b instead of a ResNet-20"
+	}
+	narrowing = []string{instead}
+	switch {
+	case preset == "smoke":
+		base.Net, base.Input, base.Examples, units = "mlp:32,32", "", 500, 64
+		base.Fit = fit.Spec{LR: 0.05, Momentum: 0.9, Batch: 50, Epochs: 10, Evaluate: 10}
+		return base, []string{"an MLP instead of a ResNet-20", "500 training images", "10 epochs"}, units, nil
+	case preset == "quick" && data == "cifar10":
+		base.Net, base.Examples, units = "convnet:width=0.125", 5000, 352
+		base.Fit = fit.Spec{Optimizer: "adam", LR: 0.001, Schedule: "cosine", Batch: 50, Epochs: 8, Evaluate: 8}
+		narrowing = append(narrowing, "an eighth of its feature maps", "5,000 training images", "8 epochs, of Adam with a cosine schedule")
+	case preset == "quick":
+		base.Examples = 10000
+		base.Fit = fit.Spec{LR: 0.05, Momentum: 0.9, Schedule: "cosine", Batch: 128, Epochs: 20}
+		narrowing = append(narrowing, "10,000 training images", "20 epochs")
+	case preset == "paper" && data == "cifar10":
+		base.Fit = fit.Spec{LR: 0.05, Momentum: 0.9, Schedule: "cosine", Batch: 128, Epochs: 100}
+	case preset == "paper":
+		base.Fit = fit.Spec{LR: 0.05, Momentum: 0.9, Schedule: "cosine", Batch: 128, Epochs: 120}
+	default:
+		err = fmt.Errorf("no networks for preset %q", preset)
+	}
+	return base, narrowing, units, err
 }
 
 // regularised is what networks trained with one α are: a number for each network.

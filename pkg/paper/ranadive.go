@@ -31,31 +31,31 @@ func figureRanadive() design {
 			After:   "Ranadive et al. 2023",
 			Claim:   "Class selectivity emerges in the first epochs and then recedes; selective units matter early",
 			Presets: presets,
-			Data:    convData,
+			Data:    []string{"mnist10k", "mnist", "fashion-mnist", "cifar10"},
 		},
 		plan: func(preset, data string) (plan, error) {
 			s := specRanadive{On: lab.On{Split: "test"}, Impact: lab.On{Split: "test"}, Measure: unitSpec().Measure}
-			base := lab.Spec{Data: data, Input: "half"}
-			var narrowing []string
-			n, units := 2, 2816
+			base, narrowing, units, err := followedNet(preset, data)
+			if err != nil {
+				return plan{}, err
+			}
+			n := 2
 			switch preset {
 			case "smoke":
-				base.Net, base.Input, base.Examples, n, units = "mlp:32,32", "", 500, 1, 64
-				base.Fit = fit.Spec{LR: 0.05, Momentum: 0.9, Batch: 50, Epochs: 8, Evaluate: 8, Checkpoints: []int{0, 1, 2, 8}}
-				s.On.Examples, s.Impact.Examples = 1000, 500
-				narrowing = []string{"an MLP instead of a ResNet-50 on ImageNet", "500 training images", "8 epochs", "one network"}
+				s.On.Examples, s.Impact.Examples, n = 1000, 500, 1
 			case "quick":
-				base.Net, base.Examples, units = "convnet:width=0.125", 4000, 352
-				base.Fit = fit.Spec{Optimizer: "adam", LR: 0.001, Batch: 50, Epochs: 16, Evaluate: 16, Checkpoints: []int{0, 1, 2, 4, 8, 16}}
-				s.On.Examples, s.Impact.Examples = 2000, 300
-				narrowing = []string{"the convolutional network of Figure 5b with an eighth of its feature maps on CIFAR-10 instead of a ResNet-50 on ImageNet",
-					"4,000 training images", "16 epochs, of Adam", "units measured on 2,000 and ablated on 300 test images", "2 networks"}
-			case "paper":
-				base.Net = "convnet"
-				base.Fit = fit.Spec{LR: 0.05, Momentum: 0.9, Schedule: "cosine", Batch: 128, Epochs: 100, Checkpoints: []int{0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 100}}
-				narrowing = []string{"the convolutional network of Figure 5b on CIFAR-10 instead of a ResNet-50 on ImageNet", "100 epochs", "2 networks"}
-			default:
-				return plan{}, fmt.Errorf("no networks for preset %q", preset)
+				s.On.Examples, s.Impact.Examples, n = 2000, 2000, 1
+				if data == "cifar10" {
+					s.Impact.Examples = 300
+				}
+			}
+			if n == 1 {
+				narrowing = append(narrowing, "one network")
+			} else {
+				narrowing = append(narrowing, fmt.Sprintf("%d networks", n))
+			}
+			if s.On.Examples > 0 {
+				narrowing = append(narrowing, fmt.Sprintf("units measured on %s and ablated on %s test images", thousands(s.On.Examples), thousands(s.Impact.Examples)))
 			}
 			s.Networks = instances(base, n)
 			p := plan{Spec: s, Narrowing: narrowing, Networks: s.Networks, Seeds: map[string]uint64{"permutations of labels": s.Measure.Seed}}
@@ -69,6 +69,40 @@ func figureRanadive() design {
 		compute: computeRanadive,
 		draw:    drawRanadive,
 	}
+}
+
+// followedNet is the network that is followed over training, with the checkpoints it keeps, and how many units it has.
+func followedNet(preset, data string) (base lab.Spec, narrowing []string, units int, err error) {
+	base = lab.Spec{Data: data, Net: "mlp:128,128"}
+	instead := "an MLP on MNIST instead of a ResNet-50 on ImageNet"
+	units = 256
+	if data == "cifar10" {
+		base.Net, base.Input, units = "convnet", "half", 2816
+		instead = "the convolutional network of Figure 5b on CIFAR-10 instead of a ResNet-50 on ImageNet"
+	}
+	narrowing = []string{instead}
+	long := []int{0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64}
+	switch {
+	case preset == "smoke":
+		base.Net, base.Input, base.Examples, units = "mlp:32,32", "", 500, 64
+		base.Fit = fit.Spec{LR: 0.05, Momentum: 0.9, Batch: 50, Epochs: 8, Evaluate: 8, Checkpoints: []int{0, 1, 2, 8}}
+		return base, []string{"an MLP instead of a ResNet-50 on ImageNet", "500 training images", "8 epochs"}, units, nil
+	case preset == "quick" && data == "cifar10":
+		base.Net, base.Examples, units = "convnet:width=0.125", 4000, 352
+		base.Fit = fit.Spec{Optimizer: "adam", LR: 0.001, Batch: 50, Epochs: 16, Evaluate: 16, Checkpoints: []int{0, 1, 2, 4, 8, 16}}
+		narrowing = append(narrowing, "an eighth of its feature maps", "4,000 training images", "16 epochs, of Adam")
+	case preset == "quick":
+		base.Examples = 10000
+		base.Fit = fit.Spec{LR: 0.05, Momentum: 0.9, Batch: 128, Epochs: 32, Checkpoints: []int{0, 1, 2, 4, 8, 16, 32}}
+		narrowing = append(narrowing, "10,000 training images", "32 epochs")
+	case preset == "paper" && data == "cifar10":
+		base.Fit = fit.Spec{LR: 0.05, Momentum: 0.9, Schedule: "cosine", Batch: 128, Epochs: 100, Checkpoints: append(long, 100)}
+	case preset == "paper":
+		base.Fit = fit.Spec{LR: 0.05, Momentum: 0.9, Schedule: "cosine", Batch: 128, Epochs: 120, Checkpoints: append(long, 120)}
+	default:
+		err = fmt.Errorf("no networks for preset %q", preset)
+	}
+	return base, narrowing, units, err
 }
 
 // moment is what the networks of figure ranadive are at one epoch: numbers of each network.
