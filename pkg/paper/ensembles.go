@@ -43,7 +43,7 @@ func Ensembles() []sweep.Spec {
 type ensemble func(preset, data string) (sweep.Spec, []string, error)
 
 // ensembleBase is what networks of an ensemble have in common: batch normalization, centred inputs, true labels. They are
-// ablated on training images, and on as many test images.
+// ablated on training images, and on test images too. Those of smoke are multilayer perceptrons: many of them, and in seconds.
 func ensembleBase(name, preset, data string) (sweep.Spec, []string, error) {
 	s := sweep.Spec{Name: name + "-" + preset, Base: lab.Spec{Data: data, Net: "convnet", Input: "half"}}
 	if (data == convData[0]) != (preset == "smoke") {
@@ -53,10 +53,10 @@ func ensembleBase(name, preset, data string) (sweep.Spec, []string, error) {
 	var narrowing []string
 	switch preset {
 	case "smoke":
-		s.Base.Net, s.Base.Examples = "convnet:width=0.0625", 200
-		s.Base.Fit = fit.Spec{Optimizer: "adam", Schedule: "cosine", Batch: 20, Epochs: 20, Evaluate: 20}
-		s.Analyses.Test.Examples = 200
-		narrowing = []string{"a sixteenth of the feature maps", "200 training images", "20 epochs, of Adam"}
+		s.Base.Net, s.Base.Input, s.Base.Examples = "mlp:32,32", "", 500
+		s.Base.Fit = fit.Spec{Momentum: 0.9, Schedule: "cosine", Batch: 20, Epochs: 25, Evaluate: 25}
+		s.Analyses.Ablate.Sites, s.Analyses.Test.Examples = nil, 500
+		narrowing = []string{"small multilayer perceptrons instead of convolutional networks", "500 training images", "25 epochs"}
 	case "quick":
 		s.Base.Net, s.Base.Examples = "convnet:width=0.125", 2000
 		s.Base.Fit = fit.Spec{Optimizer: "adam", Schedule: "cosine", Batch: 25, Epochs: 10, Evaluate: 10}
@@ -80,7 +80,7 @@ func ensemble3(preset, data string) (sweep.Spec, []string, error) {
 	lr := sweep.Range{Name: "lr", Log: true}
 	switch preset {
 	case "smoke":
-		s.Random.Networks, lr.Low, lr.High = 8, 0.0005, 0.02
+		s.Random.Networks, lr.Low, lr.High = 8, 0.002, 0.2
 		narrowing = append(narrowing, "8 instead of 200 networks")
 	case "quick":
 		s.Random.Networks, lr.Low, lr.High = 60, 0.0004, 0.01
@@ -103,7 +103,7 @@ func ensemble4c(preset, data string) (sweep.Spec, []string, error) {
 	var rates, batches []any
 	switch preset {
 	case "smoke":
-		rates, batches = []any{0.0005, 0.002, 0.01}, []any{10, 40}
+		rates, batches = []any{0.005, 0.02, 0.08}, []any{10, 40}
 		narrowing = append(narrowing, "6 instead of 96 settings")
 	case "quick":
 		rates, batches = []any{0.0004, 0.0008, 0.0015, 0.003, 0.006, 0.012}, []any{10, 20, 40, 80}
@@ -291,8 +291,12 @@ func (m members) describe(differ string) []string {
 	if n := a.Test.Examples; n > 0 {
 		test = fmt.Sprintf("the first %s test images", thousands(n))
 	}
-	return []string{text, fmt.Sprintf("AUC: %d random orderings of the feature maps of %s to %s, the same for all networks, on %s unless %s are named.",
-		a.Ablate.Orders, a.Ablate.Sites[0], a.Ablate.Sites[len(a.Ablate.Sites)-1], on, test)}
+	units := "all hidden units"
+	if sites := a.Ablate.Sites; len(sites) > 0 {
+		units = fmt.Sprintf("the feature maps of %s to %s", sites[0], sites[len(sites)-1])
+	}
+	return []string{text, fmt.Sprintf("AUC: %d random orderings of %s, the same for all networks, on %s unless %s are named.",
+		a.Ablate.Orders, units, on, test)}
 }
 
 // those are the networks that meet a condition.
