@@ -1,6 +1,7 @@
 // Package stat has the statistics of the protocol that gonum.org/v1/gonum/stat lacks: means and standard deviations of
 // counts, rank correlation with ties and a permutation p-value, a bootstrap that resamples networks before the replicates
-// within them, the paired comparison of conditions, and relations of two numbers of units, per layer and pooled.
+// within them, the paired and unpaired comparison of conditions, relations of two numbers of units, per layer and pooled, and
+// how well a score picks settings.
 //
 // The unit of analysis is nearly always the network, not the ordering or the noise draw: ten orderings of one network
 // are ten looks at one sample. Bootstrap therefore takes its replicates grouped by network. Morcos et al. 2018 give no
