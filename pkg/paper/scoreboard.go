@@ -80,7 +80,7 @@ func planScoreboard(preset, data string) (plan, error) {
 		return p, err
 	}
 	s := specScoreboard{Ensemble: of, Directions: *of.Analyses.Ablate, Noise: noise.Spec{Sites: of.Analyses.Ablate.Sites, Seed: 1},
-		Complexity: complexity.Spec{Seed: 1}, Resamples: 2000, Shuffles: 200, Most: 2, Seed: 1}
+		Complexity: complexity.Spec{Seed: 1}, Resamples: 2000, Shuffles: 500, Most: 2, Seed: 1}
 	s.Directions.Basis, s.Directions.BasisSeed = ablate.RandomDirections, 1
 	if preset == "paper" {
 		s.Complexity.Draws = 10
@@ -281,20 +281,21 @@ const (
 // scoreboardTable has a row for each measure, in the order given.
 func scoreboardTable(lines []line) result.Table {
 	t := result.Table{Title: "measures by how they rank networks by test accuracy"}
-	for _, name := range []string{"measure", "expected", rhoColumn, "from", "to", "τ", "CMI", "CMI by chance", "networks",
+	for _, name := range []string{"measure", "expected", rhoColumn, "from", "to", "τ", "CMI", "given", "by chance", "networks",
 		"ρ, gap", "gap from", "gap to", "τ, gap", "CMI, gap", fittingColumn, "fitting from", "fitting to", "fitting"} {
 		t.Columns = append(t.Columns, result.Axis{Name: name})
 	}
 	for _, one := range lines {
 		row := []any{one.name, map[int]string{1: "+", -1: "−"}[one.expected]}
 		cells := func(s standing, parts int) {
-			values := []any{nil, nil, nil, nil, nil, nil}
+			values := []any{nil, nil, nil, nil, nil, nil, nil}
 			if s.rho != nil {
-				values = []any{s.rho.Estimate, s.rho.Lo, s.rho.Hi, s.tau, s.information.Score, s.information.Chance}
+				given := cmp.Or(strings.Join(s.information.Least(), ", "), "nothing")
+				values = []any{s.rho.Estimate, s.rho.Lo, s.rho.Hi, s.tau, s.information.Score, given, s.information.Chance}
 			}
 			row = append(row, values[:parts]...)
 		}
-		cells(one.test, 6)
+		cells(one.test, 7)
 		row = append(row, one.test.networks)
 		cells(one.gap, 5)
 		cells(one.fitting, 3)

@@ -1,6 +1,7 @@
 package stat
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -25,10 +26,10 @@ type Given struct {
 
 // ConditionalInformation is how much a measure tells of an outcome beyond what hyperparameters tell: see Conditional.
 type ConditionalInformation struct {
-	Score    float64 `json:"score"`    // the smallest share in Each, × 100
-	Chance   float64 `json:"chance"`   // mean score of the same measure dealt out to the networks at random
-	Each     []Given `json:"each"`     // for every set of known hyperparameters
-	Networks int     `json:"networks"` //
+	Score    float64 `json:"score"`  // the smallest share in Each, × 100
+	Chance   float64 `json:"chance"` // mean score of the same measure dealt out to the networks at random
+	Each     []Given `json:"each"`   // for every set of known hyperparameters
+	Networks int     `json:"networks"`
 	Shuffles int     `json:"shuffles"` // that Chance is the mean of
 }
 
@@ -119,6 +120,11 @@ func subsets(n, most int) (all [][]int) {
 		choose(0, nil)
 	}
 	return all
+}
+
+// Least is the set of known hyperparameters that decides the score: the first one with the smallest share.
+func (c ConditionalInformation) Least() []string {
+	return slices.MinFunc(c.Each, func(a, b Given) int { return cmp.Compare(a.Information, b.Information) }).Settings
 }
 
 // pairCells sorts the ordered pairs of networks by the value of U_S and the sign of the outcomes' difference.

@@ -67,6 +67,7 @@ func TestConditionalByHand(t *testing.T) {
 	require.InDelta(t, 0, r.Each[1].Information, 1e-12)
 	require.Equal(t, []string{"lr"}, r.Each[1].Settings)
 	require.InDelta(t, 0, r.Score, 1e-10)
+	require.Contains(t, r.Least(), "lr")
 	// Known settings of which every pair of values decides the outcome leave nothing to tell.
 	r = conditional([]float64{1, 3, 2}, []float64{1, 2, 3}, stat.Setting{Name: "all", Values: []float64{1, 2, 3}})
 	require.Zero(t, r.Each[1].Information)
