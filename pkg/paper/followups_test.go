@@ -191,7 +191,7 @@ func TestClaimsOfRegularisedNetworks(t *testing.T) {
 	require.True(t, alphaMoves(all).Passed)
 	c := lessCostsLittle(all)
 	require.True(t, c.Passed)
-	require.Equal(t, "α = 0: selectivity 0.500, test accuracy 0.7000; α = -5: 0.100, -0.1000; α = -1: 0.200, -0.0100; 1 networks of each", c.Found)
+	require.Equal(t, "α = 0: selectivity 0.500, test accuracy 0.7000; α = -5: 0.100, -0.1000; α = -1: 0.200, -0.0100; networks of each: 1", c.Found)
 	require.True(t, moreHurts(all).Passed)
 	all[1].test[0] = 0.67
 	require.False(t, lessCostsLittle(all).Passed, "0.03 lower")

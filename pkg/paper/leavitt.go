@@ -165,7 +165,7 @@ func computeLeavitt(ctx context.Context, l *lab.Lab, p plan) (*Result, error) {
 			r.Units.Rows = append(r.Units.Rows, []any{of.alpha, k + 1, of.index[k], of.test[k]})
 		}
 	}
-	r.Caption = []string{fmt.Sprintf("Networks (%s) trained on cross-entropy − α · class selectivity, %d of each α; class selectivity on %s test images: mean over a layer's units, "+
+	r.Caption = []string{fmt.Sprintf("Networks (%s) trained on cross-entropy − α · class selectivity, so many of each α: %d; class selectivity on %s test images: mean over a layer's units, "+
 		"without dead ones, then over layers. Layers %s to %s.", s.Networks[0][0].Net, len(s.Networks[0]), thousands(examples), names[0], names[len(names)-1])}
 	r.Claims = []result.Claim{alphaMoves(all), lessCostsLittle(all), moreHurts(all)}
 	return r, nil
@@ -249,7 +249,7 @@ func lessCostsLittle(all []regularised) result.Claim {
 		found = append(found, fmt.Sprintf("α = %g: %.3f, %+.4f", of.alpha, i, a-accuracy))
 		c.Passed = c.Passed || i <= index/factor && a >= accuracy-cost
 	}
-	c.Found = strings.Join(found, "; ") + fmt.Sprintf("; %d networks of each", len(plain.test))
+	c.Found = strings.Join(found, "; ") + fmt.Sprintf("; networks of each: %d", len(plain.test))
 	return c
 }
 

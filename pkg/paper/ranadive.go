@@ -301,7 +301,7 @@ func mattersEarly(moments []moment) result.Claim {
 	}
 	first, _ := stat.MeanSD(early.rho)
 	end, _ := stat.MeanSD(late.rho)
-	c.Found = fmt.Sprintf("ρ = %.3f after %d epochs, %.3f after %d; %d networks", first, early.epoch, end, late.epoch, len(late.rho))
+	c.Found = fmt.Sprintf("ρ = %.3f after %d epochs, %.3f after %d (number of networks: %d)", first, early.epoch, end, late.epoch, len(late.rho))
 	c.Passed = first > 0 && first > end
 	return c
 }
