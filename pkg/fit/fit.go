@@ -142,7 +142,7 @@ func (t *trainer) run(ctx context.Context) (Result, error) {
 			t.opt.Advance(1)
 		}
 	}
-	if epoch, _ := best(t.history); t.spec.Reliance.Patience > 0 && epoch > 0 && epoch < len(t.history) {
+	if epoch, _ := Best(t.history); t.spec.Reliance.Patience > 0 && epoch > 0 && epoch < len(t.history) {
 		weights, err := t.takeBest(epoch)
 		return Result{Weights: weights, History: t.history, Best: epoch, Seconds: t.seconds()}, err
 	}
@@ -255,7 +255,7 @@ func (t *trainer) done() bool {
 		return false
 	}
 	if patience := t.spec.Reliance.Patience; patience > 0 {
-		if _, since := best(t.history); since >= patience {
+		if _, since := Best(t.history); since >= patience {
 			return true
 		}
 	}

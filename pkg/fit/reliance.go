@@ -72,9 +72,9 @@ func (t *trainer) reliance(ctx context.Context) (auc, half float64, err error) {
 	return a.AUC, a.AUCHalfWidth, err
 }
 
-// best is the epoch of the history with the highest AUC, the first of equal ones, and how many were measured after it; 0 if
+// Best is the epoch of the history with the highest AUC, the first of equal ones, and how many were measured after it; 0 if
 // none was measured.
-func best(history []Epoch) (epoch, since int) {
+func Best(history []Epoch) (epoch, since int) {
 	highest := 0.
 	for _, e := range history {
 		switch {
@@ -91,13 +91,13 @@ func best(history []Epoch) (epoch, since int) {
 // keepBest keeps the weights after the newest epoch of history if its AUC is the highest so far, in place of the ones before.
 func (t *trainer) keepBest(history []Epoch) error {
 	newest := history[len(history)-1].Epoch
-	if epoch, _ := best(history); epoch != newest {
+	if epoch, _ := Best(history); epoch != newest {
 		return nil
 	}
 	if err := t.checkpoint(newest); err != nil {
 		return err
 	}
-	before, _ := best(history[:len(history)-1])
+	before, _ := Best(history[:len(history)-1])
 	if before == 0 || slices.Contains(t.spec.Checkpoints, before) {
 		return nil
 	}

@@ -119,7 +119,7 @@ func TestBest(t *testing.T) {
 		history      []Epoch
 		epoch, since int
 	}{{nil, 0, 0}, {at(-1, -1), 0, 0}, {at(0.2), 1, 0}, {at(-1, 0.2, 0.3, -1, 0.3, 0.1), 3, 2}, {at(0, 0), 1, 1}} {
-		epoch, since := best(test.history)
+		epoch, since := Best(test.history)
 		require.Equal(t, []int{test.epoch, test.since}, []int{epoch, since})
 	}
 }

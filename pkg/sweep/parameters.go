@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -17,6 +18,9 @@ type parameter struct {
 	// at are the fields that it sets, as pointers to string kinds, float64, int, uint64 or []int.
 	at       func(*lab.Spec) []any
 	positive bool // 0 would mean the default, and is refused
+	points   bool // its value is a text, percentage points with their unit
+	// then, unless it is nil, fills in what belongs to the value.
+	then func(*lab.Spec)
 }
 
 func parameters() []parameter {
@@ -24,31 +28,39 @@ func parameters() []parameter {
 		return func(s *lab.Spec) []any { return []any{at(s)} }
 	}
 	return []parameter{
-		{"data", one(func(s *lab.Spec) any { return &s.Data }), false},
-		{"examples", one(func(s *lab.Spec) any { return &s.Examples }), false},
-		{"net", one(func(s *lab.Spec) any { return &s.Net }), false},
-		{"input", one(func(s *lab.Spec) any { return &s.Input }), false},
-		{"corrupt", one(func(s *lab.Spec) any { return &s.Corrupt.Fraction }), false},
-		{"corrupt_method", one(func(s *lab.Spec) any { return &s.Corrupt.Method }), false},
-		{"corrupt_seed", one(func(s *lab.Spec) any { return &s.Corrupt.Seed }), false},
-		{"optimizer", one(func(s *lab.Spec) any { return &s.Fit.Optimizer }), false},
-		{"lr", one(func(s *lab.Spec) any { return &s.Fit.LR }), true},
-		{"momentum", one(func(s *lab.Spec) any { return &s.Fit.Momentum }), false},
-		{"weight_decay", one(func(s *lab.Spec) any { return &s.Fit.WeightDecay }), false},
-		{"schedule", one(func(s *lab.Spec) any { return &s.Fit.Schedule }), false},
-		{"batch", one(func(s *lab.Spec) any { return &s.Fit.Batch }), true},
-		{"epochs", one(func(s *lab.Spec) any { return &s.Fit.Epochs }), true},
-		{"dropout", one(func(s *lab.Spec) any { return &s.Fit.Dropout }), false},
-		{"selectivity_alpha", one(func(s *lab.Spec) any { return &s.Fit.SelectivityAlpha }), false},
-		{"stop_at", one(func(s *lab.Spec) any { return &s.Fit.StopAt }), false},
-		{"evaluate", one(func(s *lab.Spec) any { return &s.Fit.Evaluate }), true},
-		{"checkpoints", one(func(s *lab.Spec) any { return &s.Fit.Checkpoints }), false},
-		{"seed", func(s *lab.Spec) []any {
+		{name: "data", at: one(func(s *lab.Spec) any { return &s.Data })},
+		{name: "examples", at: one(func(s *lab.Spec) any { return &s.Examples })},
+		{name: "net", at: one(func(s *lab.Spec) any { return &s.Net })},
+		{name: "input", at: one(func(s *lab.Spec) any { return &s.Input })},
+		{name: "corrupt", at: one(func(s *lab.Spec) any { return &s.Corrupt.Fraction })},
+		{name: "corrupt_method", at: one(func(s *lab.Spec) any { return &s.Corrupt.Method })},
+		{name: "corrupt_seed", at: one(func(s *lab.Spec) any { return &s.Corrupt.Seed })},
+		{name: "optimizer", at: one(func(s *lab.Spec) any { return &s.Fit.Optimizer })},
+		{name: "lr", at: one(func(s *lab.Spec) any { return &s.Fit.LR }), positive: true},
+		{name: "momentum", at: one(func(s *lab.Spec) any { return &s.Fit.Momentum })},
+		{name: "weight_decay", at: one(func(s *lab.Spec) any { return &s.Fit.WeightDecay })},
+		{name: "schedule", at: one(func(s *lab.Spec) any { return &s.Fit.Schedule })},
+		{name: "batch", at: one(func(s *lab.Spec) any { return &s.Fit.Batch }), positive: true},
+		{name: "epochs", at: one(func(s *lab.Spec) any { return &s.Fit.Epochs }), positive: true},
+		{name: "dropout", at: one(func(s *lab.Spec) any { return &s.Fit.Dropout })},
+		{name: "selectivity_alpha", at: one(func(s *lab.Spec) any { return &s.Fit.SelectivityAlpha })},
+		{name: "stop_at", at: one(func(s *lab.Spec) any { return &s.Fit.StopAt })},
+		{name: "evaluate", at: one(func(s *lab.Spec) any { return &s.Fit.Evaluate }), positive: true},
+		{name: "checkpoints", at: one(func(s *lab.Spec) any { return &s.Fit.Checkpoints })},
+		{name: "seed", at: func(s *lab.Spec) []any {
 			return []any{&s.Fit.InitSeed, &s.Fit.OrderSeed, &s.Fit.DropoutSeed}
-		}, false},
-		{"init_seed", one(func(s *lab.Spec) any { return &s.Fit.InitSeed }), false},
-		{"order_seed", one(func(s *lab.Spec) any { return &s.Fit.OrderSeed }), false},
-		{"dropout_seed", one(func(s *lab.Spec) any { return &s.Fit.DropoutSeed }), false},
+		}},
+		{name: "init_seed", at: one(func(s *lab.Spec) any { return &s.Fit.InitSeed })},
+		{name: "order_seed", at: one(func(s *lab.Spec) any { return &s.Fit.OrderSeed })},
+		{name: "dropout_seed", at: one(func(s *lab.Spec) any { return &s.Fit.DropoutSeed })},
+		// Of fit.Reliance, with seeds as `directions train` has them.
+		{name: "auc_every", at: one(func(s *lab.Spec) any { return &s.Fit.Reliance.Every }), then: func(s *lab.Spec) {
+			s.Fit.Reliance.Seed = uint64(max(0, min(s.Fit.Reliance.Every, 1)))
+		}},
+		{name: "auc_within", at: one(func(s *lab.Spec) any { return &s.Fit.Reliance.Bound.Within }), points: true, then: func(s *lab.Spec) {
+			s.Fit.Reliance.Bound.Seed = 1
+		}},
+		{name: "auc_patience", at: one(func(s *lab.Spec) any { return &s.Fit.Reliance.Patience })},
 	}
 }
 
@@ -91,6 +103,20 @@ func (p parameter) integer() bool {
 
 // set gives the parameter a value: a string, an int, uint64 or float64, or a list of these.
 func (p parameter) set(s *lab.Spec, value any) error {
+	if p.points {
+		text, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("%s: %v (%T) is not a text: a number of percentage points with its unit, for example 1pt", p.name, value, value)
+		}
+		b, err := bound(text, 0, 0)
+		if err == nil && text == "" {
+			err = errors.New("there is no value; leave it out for exact accuracies")
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+		value = b.Within
+	}
 	for _, field := range p.at(s) {
 		if err := assign(field, value); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
@@ -99,11 +125,18 @@ func (p parameter) set(s *lab.Spec, value any) error {
 	if p.positive && reflect.ValueOf(p.at(s)[0]).Elem().IsZero() {
 		return fmt.Errorf("%s is %v, it must be greater than 0; leave it out for the default", p.name, value)
 	}
+	if p.then != nil {
+		p.then(s)
+	}
 	return nil
 }
 
-// get is the value of the parameter as a cell of a table: a string, int or float64, nil for an empty string.
+// get is the value of the parameter as a cell of a table: a string, int or float64 (points become a fraction), nil for an empty
+// string and for what is not asked for.
 func (p parameter) get(s lab.Spec) any {
+	if strings.HasPrefix(p.name, "auc_") && reflect.ValueOf(p.at(&s)[0]).Elem().IsZero() {
+		return nil
+	}
 	switch v := reflect.ValueOf(p.at(&s)[0]).Elem(); v.Kind() {
 	case reflect.String:
 		if v.Len() == 0 {

@@ -27,6 +27,9 @@ type Row struct {
 	Backend string        `json:"backend,omitempty"`
 	Epochs  int           `json:"epochs,omitempty"` // trained; fewer than asked for if StopAt was reached
 	Final   *fit.Measured `json:"final,omitempty"`
+	// Of a training that follows the AUC (fit.Reliance): the highest there was, and the epoch after which it was so.
+	BestAUC   *float64 `json:"best_auc,omitempty"`
+	BestEpoch int      `json:"best_epoch,omitempty"`
 
 	AUC          *float64 `json:"auc,omitempty"`            // of the cumulative ablation, mean over orderings
 	AUCSD        *float64 `json:"auc_sd,omitempty"`         // its sample s.d. over orderings, if there are two
@@ -57,7 +60,7 @@ type Rows struct {
 
 // Table has one row for each network of the sweep, computed or not, in their order: its number (from 0), what became of it,
 // its parameters, loss (nats) and accuracy (fraction) on the training examples with the labels that it was trained on and on
-// the test examples, and its areas under curves. Cells without a value are nil.
+// the test examples, its areas under curves, and the highest AUC during its training. Cells without a value are nil.
 func (r Rows) Table() result.Table {
 	t := result.Table{Title: "Sweep " + r.Name}
 	add := func(names ...string) {
@@ -74,7 +77,7 @@ func (r Rows) Table() result.Table {
 		}
 	}
 	add("epochs_trained", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "auc", "auc_sd", "auc_relative",
-		"auc_half_width", "auc_test", "noise_auc", "seconds_training", "seconds_ablation", "seconds_noise", "backend", "run", "error")
+		"auc_half_width", "auc_test", "noise_auc", "best_auc", "best_epoch", "seconds_training", "seconds_ablation", "seconds_noise", "backend", "run", "error")
 	for i, n := range r.Networks {
 		row := r.Rows[i]
 		if row == nil {
@@ -94,14 +97,14 @@ func (r Rows) Table() result.Table {
 		} else {
 			cells = append(cells, nil, nil, nil, nil)
 		}
-		for _, x := range []*float64{row.AUC, row.AUCSD, row.AUCRelative, row.AUCHalfWidth, row.AUCTest, row.NoiseAUC} {
+		for _, x := range []*float64{row.AUC, row.AUCSD, row.AUCRelative, row.AUCHalfWidth, row.AUCTest, row.NoiseAUC, row.BestAUC} {
 			if x == nil {
 				cells = append(cells, nil)
 			} else {
 				cells = append(cells, *x)
 			}
 		}
-		cells = append(cells, orNil(row.Seconds.Training), orNil(row.Seconds.Ablation), orNil(row.Seconds.Noise),
+		cells = append(cells, orNil(row.BestEpoch), orNil(row.Seconds.Training), orNil(row.Seconds.Ablation), orNil(row.Seconds.Noise),
 			orNil(row.Backend), n.Run, orNil(row.Error))
 		t.Rows = append(t.Rows, cells)
 	}

@@ -182,6 +182,9 @@ func (s *Sweep) compute(ctx context.Context, row *Row) {
 		return
 	}
 	row.Epochs, row.Final, row.Seconds.Training = len(run.History), run.Final, run.Seconds
+	if row.BestEpoch, _ = fit.Best(run.History); row.BestEpoch > 0 {
+		row.BestAUC = run.History[row.BestEpoch-1].AUC
+	}
 	if spec := s.Analyses.Ablate; spec != nil {
 		a, err := s.lab.Ablate(ctx, run, s.Analyses.On, *spec)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -184,6 +185,39 @@ func TestWork(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, ids, 4)
 	require.ErrorContains(t, s.Work(ctx, WorkOptions{Shard: Shard{3, 2}}), "shard 3/2: part i of n")
+}
+
+// A sweep of trainings that follow their AUC, and of how long they wait for it to rise.
+func TestFollowedTrainings(t *testing.T) {
+	ctx := context.Background()
+	l := openLab(t, t.TempDir())
+	s := opened(t, l, tiny(Axis{"auc_every", []any{0, 1}}, Axis{"epochs", []any{3, 4}}))
+	require.NoError(t, s.Work(ctx, WorkOptions{}))
+	r := rows(t, s)
+	require.Equal(t, "4 networks: 4 done", r.Tally().String())
+	table := r.Table()
+	for i, row := range r.Rows {
+		at := func(name string) any {
+			k := slices.IndexFunc(table.Columns, func(c result.Axis) bool { return c.Name == name })
+			require.GreaterOrEqual(t, k, 0, name)
+			return table.Rows[i][k]
+		}
+		if i < 2 {
+			require.Equal(t, []any{nil, nil, nil}, []any{at("auc_every"), at("best_auc"), at("best_epoch")})
+			continue
+		}
+		run, err := l.Train(ctx, s.Networks[i].Spec, "")
+		require.NoError(t, err)
+		highest, epoch := 0., 0
+		for _, e := range run.History {
+			if *e.AUC > highest {
+				highest, epoch = *e.AUC, e.Epoch
+			}
+		}
+		require.Positive(t, highest)
+		require.Equal(t, []any{1, highest, epoch}, []any{at("auc_every"), at("best_auc"), at("best_epoch")})
+		require.Equal(t, highest, *row.BestAUC)
+	}
 }
 
 func TestWhatGoesWrong(t *testing.T) {

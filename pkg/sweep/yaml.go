@@ -24,6 +24,7 @@ data: mnist10k          # what all networks have in common, named like the flags
 net: mlp:128,128
 epochs: 30
 momentum: 0.9
+# auc_every: 5, auc_within: 1pt and auc_patience: 3, a line each, follow the AUC in training, as those flags do
 grid:                   # every combination
   batch: [32, 128]
   corrupt: [0, 0.5]

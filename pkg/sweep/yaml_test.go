@@ -67,6 +67,20 @@ grid: {init_seed: [1, 2], checkpoints: [[1, 2], [3]]}
 	s = read(t, "ablation: {test: all}\nnoise: none\n")
 	require.Equal(t, Analyses{Ablate: &ablate.Spec{Seed: 1}, Test: &lab.On{Split: "test"}}, s.Analyses)
 	require.Equal(t, &lab.On{Split: "test", Examples: 50}, read(t, "ablation: {test: 50}\n").Analyses.Test)
+	s = read(t, "auc_every: 5\nauc_within: 1pt\ngrid: {auc_patience: [2, 4]}")
+	networks, _, err := s.Networks()
+	require.NoError(t, err)
+	require.Len(t, networks, 2)
+	require.Equal(t, fit.Reliance{Every: 5, Orders: 3, Points: 10, Seed: 1, Bound: sample.Bound{Within: 0.01, Confidence: 0.95, Seed: 1},
+		Patience: 4}, networks[1].Spec.Fit.Reliance, "as directions train --auc-every 5 --auc-within 1pt --auc-patience 4 has it")
+	require.Equal(t, "auc_patience 4", networks[1].Label)
+	_, _, err = read(t, "auc_patience: 3").Networks()
+	require.ErrorContains(t, err, "reliance has settings but every is 0")
+	_, _, err = read(t, "auc_every: -3").Networks()
+	require.ErrorContains(t, err, "reliance is every -3 epochs")
+	_, _, err = read(t, "auc_every: 1\nrandom: {networks: 2, auc_within: {uniform: [1, 2]}}").Networks()
+	require.ErrorContains(t, err, "auc_within: it takes no numbers; give a list of values to choose from")
+
 	s = read(t, "ablation: none\nnoise: none\n")
 	require.Equal(t, Analyses{}, s.Analyses)
 	s = read(t, "ablation: {sites: [fc1], to: 'value:0.5', within: 0.5pt, seed: 3}\nnoise: {scales: [1, 2.5], within: 2pt, confidence: 0.9}")
@@ -97,6 +111,10 @@ func TestReadErrors(t *testing.T) {
 		"net: 5":                               "net: 5 (int) is not a text",
 		"net:":                                 "net: there is no value",
 		"net: true":                            "net: true is neither a text nor a number",
+		"auc_within: 1":                        "auc_within: 1 (int) is not a text: a number of percentage points with its unit",
+		"auc_within: ''":                       "auc_within: there is no value",
+		"grid: {auc_within: [1pt, half]}":      `grid: auc_within: within is "half": a number of percentage points with its unit`,
+		"auc_every: 1.5":                       "auc_every: 1.5 is not a whole number",
 		"lr: {log: [1, 2]}":                    "lr: a value or a list of values must stand here",
 		"lr: .nan":                             "lr: NaN is not a number",
 		"lr: 0.1\ngrid: {lr: [0.1, 0.2]}":      "lr is varied, but lr is also given for all networks",
