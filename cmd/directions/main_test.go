@@ -151,7 +151,7 @@ func TestBadRequests(t *testing.T) {
 		"--results store: cannot make that folder":                      {"figure", "1a", "--results", "store", "--save"},
 		"--json none/x: cannot write into the folder none":              {"figure", "1a", "--json", "none/x"},
 		"figure 1a: the result is to be saved, but there is no folder":  {"figure", "1a", "--save"},
-		`figure "3b" is not one of [1a 1b `:                             {"figure", "3b"},
+		`figure "3c" is not one of [1a 1b `:                             {"figure", "3c"},
 		`preset "big" is not one of [smoke quick paper]`:                {"figure", "1a", "--preset", "big"},
 		`no data set "cifar": there are mnist10k, mnist, fashion-mnist`: {"train", "--data", "cifar"},
 		`net "cnn" is not known; allowed: mlp:WIDTH,WIDTH`:              {"train", "--net", "cnn"},

@@ -346,7 +346,9 @@ func TestList(t *testing.T) {
 				}
 				p, err := d.plan(preset, data)
 				require.NoError(t, err)
-				require.Equal(t, preset == "paper", len(p.Narrowing) == 0, "figure %s %s: the paper's preset leaves nothing out", i.ID, preset)
+				if i.After == "" || preset != "paper" { // other papers' networks are larger than any preset's
+					require.Equal(t, preset == "paper", len(p.Narrowing) == 0, "figure %s %s: the paper's preset leaves nothing out", i.ID, preset)
+				}
 				require.NotEmpty(t, p.Networks)
 				require.Positive(t, p.Passes)
 			}
