@@ -137,6 +137,14 @@ func TestManifestTable(t *testing.T) {
 		{"input mnist", "sha256:77"}, {"version of go", "1.26"}, {"backend", "xla:cpu"}, {"computed in", "12.3 s"},
 		{"narrower than the paper", "one seed; 10 orderings"},
 	}, manifest(m).Rows)
+	many := result.Manifest{Inputs: map[string]string{}}
+	for i := range 20 {
+		many.Inputs[fmt.Sprintf("network %02d", i)] = "k"
+	}
+	rows := manifest(many).Rows
+	require.Len(t, rows, mostInputs+1)
+	require.Equal(t, []any{"inputs", "8 more (all are in the result's file)"}, rows[mostInputs])
+
 	long := manifest(result.Manifest{Config: strings.Repeat("x", 1000)}).Rows[0][1].(string)
 	require.Less(t, len(long), 500)
 	require.Contains(t, long, "the whole is in the result's file")

@@ -109,6 +109,9 @@ func showOne(out output, item any, nilAllowed bool) error {
 // longConfig is how much of a configuration a manifest's table shows, in bytes.
 const longConfig = 400
 
+// mostInputs is how many of the inputs of a manifest are shown: figures of ensembles have one for each network.
+const mostInputs = 12
+
 // claims makes a table of claims.
 func claims(cs []result.Claim) result.Table {
 	t := result.Table{Columns: []result.Axis{{Name: "Claim"}, {Name: "Test"}, {Name: "Found"}, {Name: "Holds"}}}
@@ -144,7 +147,11 @@ func manifest(m result.Manifest) result.Table {
 	for _, name := range slices.Sorted(maps.Keys(m.Seeds)) {
 		row("seed of "+name, fmt.Sprint(m.Seeds[name]))
 	}
-	for _, name := range slices.Sorted(maps.Keys(m.Inputs)) {
+	for i, name := range slices.Sorted(maps.Keys(m.Inputs)) {
+		if i == mostInputs {
+			row("inputs", fmt.Sprintf("%d more (all are in the result's file)", len(m.Inputs)-mostInputs))
+			break
+		}
 		row("input "+name, m.Inputs[name])
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Versions)) {

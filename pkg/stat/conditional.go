@@ -204,5 +204,8 @@ func (c pairCells) share(measure []float64) float64 {
 		}
 		information += spread(of[:]) - spread(group)
 	}
-	return max(0, min(1, information/c.entropy)) // rounding
+	if information < 1e-12*c.entropy { // rounding, as is more than all
+		return 0
+	}
+	return min(1, information/c.entropy)
 }

@@ -78,7 +78,7 @@ func Select(score, value []float64, opt SelectOptions) (Selection, error) {
 	}
 	for _, k := range opt.Top {
 		if k < 1 || k > opt.Subset {
-			return Selection{}, fmt.Errorf("K is %d, it must lie between 1 and the size of a subset, %d", k, opt.Subset)
+			return Selection{}, fmt.Errorf("top: %d is not possible, it must lie between 1 and the size of a subset, %d", k, opt.Subset)
 		}
 	}
 	e := newExperiment(value, opt)
