@@ -156,11 +156,11 @@ func TestSelectErrors(t *testing.T) {
 		"there are 2 scores but 1 values":                               {two, []float64{1}, stat.SelectOptions{Subset: 1, Top: []int{1}}},
 		"1 settings are too few to select from":                         {two[:1], two[:1], stat.SelectOptions{Subset: 1, Top: []int{1}}},
 		"subset is 3, it must lie between 1 and the number of settings": {two, two, stat.SelectOptions{Subset: 3, Top: []int{1}}},
-		"subset is 0":           {two, two, stat.SelectOptions{Top: []int{1}}},
-		"no K is given":         {two, two, stat.SelectOptions{Subset: 1}},
-		"K is 2, it must lie":   {two, two, stat.SelectOptions{Subset: 1, Top: []int{2}}},
-		"-1 draws and 1000 per": {two, two, stat.SelectOptions{Subset: 1, Top: []int{1}, Draws: -1}},
-		"finite":                {[]float64{1, math.NaN()}, two, stat.SelectOptions{Subset: 1, Top: []int{1}}},
+		"subset is 0":            {two, two, stat.SelectOptions{Top: []int{1}}},
+		"no K is given":          {two, two, stat.SelectOptions{Subset: 1}},
+		"top: 2 is not possible": {two, two, stat.SelectOptions{Subset: 1, Top: []int{2}}},
+		"-1 draws and 1000 per":  {two, two, stat.SelectOptions{Subset: 1, Top: []int{1}, Draws: -1}},
+		"finite":                 {[]float64{1, math.NaN()}, two, stat.SelectOptions{Subset: 1, Top: []int{1}}},
 	} {
 		_, err := stat.Select(c.score, c.value, c.opt)
 		require.ErrorContains(t, err, want)
